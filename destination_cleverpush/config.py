@@ -1,0 +1,194 @@
+"""The configuration as frozen, typed dataclasses.
+
+`spec.json` is the only description of the form: :func:`parse_config` validates against it, fills in its defaults, and
+adds only the rules that JSON Schema cannot express. Messages name the field and never quote its value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.resources import files
+from typing import Any
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from jsonschema import Draft7Validator, ValidationError
+
+
+class ObjectType(str, Enum):
+    """What kind of CleverPush object the rows become."""
+
+    SUBSCRIPTIONS = "subscriptions"
+    TAGS = "tags"
+
+
+class AudienceMode(str, Enum):
+    """What is done with rows, and with rows marked as removed."""
+
+    UPSERT = "upsert"
+    ADD = "add"
+    REMOVE = "remove"
+    MIRROR = "mirror"
+
+
+class TagEndpoints(str, Enum):
+    """Which pair of routes adds and removes tags."""
+
+    ADD_REMOVE = "add_remove"
+    TAG_UNTAG = "tag_untag"
+
+
+@dataclass(frozen=True)
+class FieldMapping:
+    """One source column (or dotted path) and the CleverPush field that it fills."""
+
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Speed and connection settings: requests per second, seconds."""
+
+    base_url: str
+    max_concurrency: int
+    max_requests_per_second: float | None
+    request_timeout_seconds: float
+    tag_endpoints: TagEndpoints
+    progress_interval_seconds: float
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration that the spec allows. `repr` never shows the key."""
+
+    channel_id: str
+    api_key: str = field(repr=False)
+    object_type: ObjectType
+    audience_mode: AudienceMode
+    removed_field: str
+    field_mapping: tuple[FieldMapping, ...]
+    unmapped_fields: str
+    email_opt_in_form_id: str | None
+    on_rejected: str
+    max_rejected_ratio: float | None
+    advanced: Advanced
+
+
+def load_spec() -> dict[str, Any]:
+    """`spec.json` as it is shipped in the package."""
+    spec: dict[str, Any] = json.loads(files(__package__).joinpath("spec.json").read_text(encoding="utf-8"))
+    return spec
+
+
+def parse_config(raw: Mapping[str, Any]) -> Config:
+    """Validate a configuration and give it types.
+
+    Raises:
+        AirbyteTracedException: `config_error` that names the offending field, never its value.
+    """
+    schema = load_spec()["connectionSpecification"]
+    raw = _tidy(raw)
+    error = min(Draft7Validator(schema).iter_errors(raw), key=_rank, default=None)
+    if error is not None:
+        raise config_error(_sentence(error))
+    values = _with_defaults(schema, raw)
+    advanced = values["advanced"]
+    mapping = tuple(FieldMapping(m["source"], m["destination"]) for m in values["field_mapping"])
+    _check_mapping(mapping)
+    return Config(
+        channel_id=values["channel_id"],
+        api_key=values["api_key"],
+        object_type=ObjectType(values["object_type"]),
+        audience_mode=AudienceMode(values["audience_mode"]),
+        removed_field=values["removed_field"],
+        field_mapping=mapping,
+        unmapped_fields=values["unmapped_fields"],
+        email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
+        on_rejected=values["on_rejected"],
+        max_rejected_ratio=values.get("max_rejected_ratio"),
+        advanced=Advanced(
+            base_url=advanced["base_url"].rstrip("/"),
+            max_concurrency=int(advanced["max_concurrency"]),
+            max_requests_per_second=advanced.get("max_requests_per_second"),
+            request_timeout_seconds=float(advanced["request_timeout_seconds"]),
+            tag_endpoints=TagEndpoints(advanced["tag_endpoints"]),
+            progress_interval_seconds=float(advanced["progress_interval_seconds"]),
+        ),
+    )
+
+
+def config_error(message: str) -> AirbyteTracedException:
+    """An error that only the user can mend: Airbyte shows it and does not try again."""
+    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
+
+
+def _tidy(value: Any) -> Any:
+    """Blanks around pasted text and fields set to null mean nothing, and are dropped."""
+    if isinstance(value, Mapping):
+        return {name: _tidy(part) for name, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [_tidy(part) for part in value]
+    return value.strip() if isinstance(value, str) else value
+
+
+def _with_defaults(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the spec's defaults where it is silent; objects are filled in recursively."""
+    values = dict(raw)
+    for name, prop in schema["properties"].items():
+        if prop.get("type") == "object" and "properties" in prop:
+            values[name] = _with_defaults(prop, values.get(name, {}))
+        elif "default" in prop:
+            values.setdefault(name, prop["default"])
+    return values
+
+
+def _check_mapping(mapping: tuple[FieldMapping, ...]) -> None:
+    destinations = [m.destination for m in mapping]
+    for number, m in enumerate(mapping):
+        place = f"The configuration field 'field_mapping.{number}"
+        if m.destination in destinations[:number]:
+            raise config_error(
+                f"{place}.destination' names the CleverPush field '{m.destination}' a second time. "
+                "Map one column to each field."
+            )
+        if m.destination == "user_id":
+            raise config_error(
+                f"{place}.destination' is 'user_id', which CleverPush uses to find a subscription. "
+                "Map the column to 'subscription_id' instead; it is sent as user_id."
+            )
+
+
+def _rank(error: ValidationError) -> tuple[int, str]:
+    """Missing fields first, then the shallowest error: the one that a reader can act on."""
+    return (0 if error.validator == "required" else 1 + len(error.path), ".".join(map(str, error.path)))
+
+
+def _sentence(error: ValidationError) -> str:
+    """A validation error in words, without the value that caused it (it may be the key)."""
+    path = ".".join(str(part) for part in error.absolute_path)
+    rule: Any = error.validator_value  # what the schema demands; its type depends on the kind of rule
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "required":
+        instance: Any = error.instance
+        missing = next(name for name in rule if name not in instance)
+        return f"The configuration field '{f'{path}.' if path else ''}{missing}' is missing."
+    if not path:
+        return "The configuration is not a JSON object."
+    wishes = {
+        "type": f"must be of type {rule}",
+        "enum": f"must be one of: {', '.join(map(str, rule)) if isinstance(rule, list) else rule}",
+        "const": f"must be {rule}",
+        "pattern": f"must be {schema.get('pattern_descriptor', f'of the form {rule}')}",
+        "minimum": f"must be at least {rule}",
+        "exclusiveMinimum": f"must be more than {rule}",
+        "maximum": f"must be at most {rule}",
+        "minLength": "must not be empty",
+        "oneOf": "fits none of its options; check that all fields of the chosen option are filled in",
+    }
+    wish = wishes.get(str(error.validator), f"breaks the rule '{error.validator}' of the form")
+    title = f" ({schema['title']})" if "title" in schema else ""
+    return f"The configuration field '{path}'{title} {wish}."

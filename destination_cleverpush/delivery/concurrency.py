@@ -1,0 +1,63 @@
+"""How many requests may be in flight: found out by watching the answers.
+
+Additive increase, multiplicative decrease, as in TCP and in Vector's adaptive request concurrency, with the doubling of
+TCP's slow start in the beginning. Congestion is a 429, a 503, a time-out, or a latency that has doubled.
+"""
+
+from __future__ import annotations
+
+_START = 4
+_FEWEST_SAMPLES = 16
+_RISEN = 2.0
+_SLACK_SECONDS = 0.05
+_FORGET = 1.05
+
+
+class AdaptiveLimit:
+    """The number of requests that may be in flight, between 1 and `maximum`. Times are in seconds."""
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._limit = float(min(_START, maximum))
+        self._doubling = True
+        self._cut_at = float("-inf")
+        self._baseline: float | None = None
+        self._sum = 0.0
+        self._samples = 0
+
+    @property
+    def value(self) -> int:
+        """Requests that may be in flight now."""
+        return int(self._limit)
+
+    def answered(self, started: float, now: float, in_flight: int) -> None:
+        """A request was answered; `in_flight` counts it. The limit grows only while it is what holds requests back."""
+        if in_flight >= int(self._limit):
+            grown = self._limit + (1 if self._doubling else 1 / self._limit)
+            self._limit = min(grown, float(self._maximum))
+        self._sum += now - started
+        self._samples += 1
+        if self._samples >= max(_FEWEST_SAMPLES, self._limit):
+            self._judge_latency(self._sum / self._samples, started, now)
+            self._sum, self._samples = 0.0, 0
+
+    def congested(self, started: float, now: float, *, factor: float = 0.5) -> None:
+        """An answer said that too much is in flight. What was started before the last cut says nothing new."""
+        if started < self._cut_at:
+            return
+        self._cut_at = now
+        self._doubling = False
+        self._limit = max(1.0, self._limit * factor)
+
+    def restart(self) -> None:
+        """Begin with one request again, and double from there: nobody knows what the server takes after a pause."""
+        self._limit = 1.0
+        self._doubling = True
+
+    def _judge_latency(self, mean: float, started: float, now: float) -> None:
+        if self._baseline is None:
+            self._baseline = mean
+        elif mean > self._baseline * _RISEN + _SLACK_SECONDS:
+            self.congested(started, now, factor=0.8)
+        # The baseline follows the best seen and forgets it slowly: a server that is slower for good is not congested.
+        self._baseline = min(mean, self._baseline * _FORGET)

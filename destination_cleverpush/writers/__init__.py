@@ -1,0 +1,1 @@
+"""Writers: a mapped row to operations, pure; one module per CleverPush object."""
