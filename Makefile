@@ -4,12 +4,15 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 pyth
 	if $$python -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
 POETRY_VERSION := 2.5.1
-POETRY := POETRY_VIRTUALENVS_IN_PROJECT=true POETRY_VIRTUALENVS_CREATE=true .poetry/bin/poetry
+poetry = VIRTUAL_ENV=$(CURDIR)/$(1) .poetry/bin/poetry
 POETRY_STAMP := .poetry/.installed-$(POETRY_VERSION)
 STAMP := .venv/.installed
 VENV := .venv/bin
+# Two more environments, each from the same lock: what the image holds, and the tools that look at it.
+RUNTIME := build/runtime
+SUPPLY_CHAIN := build/supply-chain
 
-.PHONY: help install demo test lint format lock
+.PHONY: help install demo test lint format lock image test-image audit sbom licences clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -25,11 +28,21 @@ $(POETRY_STAMP):
 
 $(STAMP): $(POETRY_STAMP) pyproject.toml poetry.lock
 	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
-	$(POETRY) sync --no-interaction --no-ansi
+	$(call poetry,.venv) sync --no-interaction --no-ansi
+	@touch $@
+
+$(RUNTIME)/.installed: $(POETRY_STAMP) pyproject.toml poetry.lock
+	$(PYTHON) -m venv --clear --without-pip $(RUNTIME)
+	$(call poetry,$(RUNTIME)) sync --only main --no-root --no-interaction --no-ansi --quiet
+	@touch $@
+
+$(SUPPLY_CHAIN)/.installed: $(POETRY_STAMP) pyproject.toml poetry.lock
+	$(PYTHON) -m venv --clear $(SUPPLY_CHAIN)
+	$(call poetry,$(SUPPLY_CHAIN)) sync --only supply-chain --no-root --no-interaction --no-ansi --quiet
 	@touch $@
 
 lock: $(POETRY_STAMP) ## resolve the dependencies of pyproject.toml anew where the lock no longer fits them
-	$(POETRY) lock --no-interaction
+	$(call poetry,.poetry) lock --no-interaction
 
 demo: $(STAMP) ## show spec, check and write against a simulated CleverPush
 	$(VENV)/python -m integration_tests.demo
@@ -41,8 +54,31 @@ lint: $(STAMP) ## ruff, mypy --strict and the lock's freshness
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	$(POETRY) check --lock
+	$(call poetry,.venv) check --lock
 
 format: $(STAMP) ## let ruff repair what it can
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
+
+image: $(STAMP) ## build the image; tell its size and start-up time beside a bare airbyte-cdk
+	$(VENV)/python -m integration_tests.image report
+
+test-image: $(STAMP) ## build the image and test it with a real Docker engine, as Airbyte runs it
+	$(VENV)/python -m integration_tests.image run \
+		$(VENV)/python -m pytest -m "image or image_tests" integration_tests/image integration_tests/test_standard.py
+
+audit: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## ask for known vulnerabilities of the locked dependencies
+	$(SUPPLY_CHAIN)/bin/python -m scripts.audit $(RUNTIME)/lib/python*/site-packages
+
+sbom: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## write the bill of materials to build/sbom.cdx.json (CycloneDX)
+	awk '/^\[tool/ {exit} {print}' pyproject.toml > build/project.toml
+	$(SUPPLY_CHAIN)/bin/cyclonedx-py environment $(RUNTIME)/bin/python --pyproject build/project.toml \
+		--output-reproducible --output-format JSON --output-file build/sbom.cdx.json
+
+licences: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## write the dependencies' licences to docs/licences.md
+	{ printf '# Licences of the dependencies\n\nAs they stand in the image. Written by `make licences`.\n\n'; \
+	$(SUPPLY_CHAIN)/bin/pip-licenses --python $(RUNTIME)/bin/python --format=markdown --from=mixed --with-system --with-urls; \
+	} > docs/licences.md
+
+clean: ## remove the environments and everything built
+	rm -rf .poetry .venv build dist
