@@ -1,0 +1,204 @@
+"""The dead letter store: rows gather while an upload runs, and are stored together (group commit)."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_cleverpush.dead_letter.failures import system_error, transient_error
+from destination_cleverpush.dead_letter.objects import CHECK_PATIENCE, open_objects
+from destination_cleverpush.dead_letter.rows import encode, folder, part_name
+from destination_cleverpush.dead_letter.settings import Settings
+from destination_cleverpush.protocol import StreamId
+from destination_cleverpush.rejected import RejectedRow
+
+_LOGGER = logging.getLogger("airbyte")
+_ROWS_PER_FLUSH = 5_000
+
+
+@dataclass
+class _Part:
+    """The object that a stream's rows go to now: gzip members, one after the other, are one gzip file (RFC 1952)."""
+
+    folder: str
+    token: str
+    number: int = 1
+    content: bytearray = field(default_factory=bytearray)
+
+
+class DeadLetterStore:
+    """Keeps rejected rows in one object per stream, rolled by size.
+
+    A thread of its own takes the rows that have gathered, appends them to their stream's object, and writes the whole
+    object again: a crash leaves the last complete version. A flush begins `flush_interval_seconds` after the first row
+    waiting for it, or when many rows wait.
+
+    Args:
+        settings: where to.
+        sync_label: names the sync's folder, see :func:`.rows.sync_label`.
+        on_failure: called once, from the store's thread, when the store cannot be written; no row is stored afterwards.
+        flush_interval_seconds: how long a row waits for company.
+        roll_bytes: compressed bytes after which a stream's next object begins. Per stream, the store holds at most
+            this and the rows of one flush in memory.
+
+    Raises:
+        AirbyteTracedException: `config_error` where the settings cannot work. Nothing is written yet.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sync_label: str,
+        on_failure: Callable[[AirbyteTracedException], None],
+        *,
+        flush_interval_seconds: float = 2.0,
+        roll_bytes: int = 8 * 1024 * 1024,
+    ) -> None:
+        self._settings = settings
+        self._objects = open_objects(settings)
+        self._label = sync_label
+        self._on_failure = on_failure
+        self._flush_interval = flush_interval_seconds
+        self._roll_bytes = roll_bytes
+        self._started = datetime.now(timezone.utc)
+        self._parts: dict[StreamId, _Part] = {}
+        self._changed = threading.Condition()
+        self._pending: list[tuple[RejectedRow, Callable[[], None]]] = []
+        self._closing = False
+        self._failure: AirbyteTracedException | None = None
+        self._thread: threading.Thread | None = None
+
+    def add(self, row: RejectedRow, stored: Callable[[], None]) -> None:
+        """Take a row to be stored soon; never waits for the store.
+
+        `stored` is called from the store's thread once the row is durable: never, where the store fails or is closed.
+        Memory is the caller's to bound: rows whose `stored` was not called yet are held.
+        """
+        with self._changed:
+            if self._closing or self._failure is not None:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="dead-letter-store", daemon=True)
+                self._thread.start()
+            self._pending.append((row, stored))
+            if len(self._pending) in (1, _ROWS_PER_FLUSH):
+                self._changed.notify()
+
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """Store what waits, and call its `stored`. Rows that come later are not taken.
+
+        Args:
+            timeout_seconds: how long to wait; None waits until the store's own retries have ended (some minutes).
+
+        Raises:
+            AirbyteTracedException: the store's failure; `transient_error` when the time is up.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+            if self._thread.is_alive():
+                raise transient_error("The dead letter store did not take the last rejected rows in time.")
+        if self._failure is not None:
+            raise self._failure
+
+    def probe(self) -> None:
+        """Write an object and delete it again.
+
+        An access that may write and not delete is enough for the store: the object then stays, and the log says so.
+
+        Raises:
+            AirbyteTracedException: `config_error` or `transient_error`, saying what to do.
+        """
+        objects = open_objects(self._settings, CHECK_PATIENCE)
+        name = f"connection-check-{self._started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.txt"
+        objects.put(name, b"Written by the connection check of destination-cleverpush; safe to delete.\n")
+        try:
+            objects.delete(name)
+        except AirbyteTracedException as error:
+            if error.failure_type is not FailureType.config_error:
+                raise
+            _LOGGER.warning(
+                "The dead letter store can be written, but the check may not delete its object '%s' again. It can be "
+                "deleted by hand; the store itself needs no right to delete.",
+                name,
+            )
+
+    def _run(self) -> None:
+        try:
+            while batch := self._gather():
+                self._store(batch)
+        except AirbyteTracedException as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 (nobody waits for this thread: it must tell of any failure)
+            self._fail(
+                system_error(
+                    "The dead letter store failed for a reason that the connector does not know.",
+                    f"Dead letter store: {type(error).__name__}",
+                )
+            )
+
+    def _fail(self, error: AirbyteTracedException) -> None:
+        with self._changed:
+            self._failure = error
+            self._pending = []
+        self._on_failure(error)
+
+    def _gather(self) -> list[tuple[RejectedRow, Callable[[], None]]]:
+        """The rows of the next flush; none when the store is closing and all are stored."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending or self._closing)
+            self._changed.wait_for(
+                lambda: self._closing or len(self._pending) >= _ROWS_PER_FLUSH, timeout=self._flush_interval
+            )
+            batch, self._pending = self._pending, []
+            return batch
+
+    def _store(self, batch: list[tuple[RejectedRow, Callable[[], None]]]) -> None:
+        streams: dict[StreamId, list[tuple[RejectedRow, Callable[[], None]]]] = {}
+        for row, stored in batch:
+            streams.setdefault(StreamId(row.stream, row.namespace), []).append((row, stored))
+        for stream, rows in streams.items():
+            self._write(stream, (encode(row) for row, _ in rows))
+            for _, stored in rows:
+                stored()
+
+    def _write(self, stream: StreamId, lines: Iterator[bytes]) -> None:
+        if stream not in self._parts:
+            # The token also keeps folders apart that a file system takes for one (upper and lower case).
+            self._parts[stream] = _Part(folder(stream.name, stream.namespace, self._label), secrets.token_hex(4))
+        part = self._parts[stream]
+        for text in _slices(lines, self._roll_bytes):
+            if len(part.content) >= self._roll_bytes:
+                self._put(part)
+                part.number += 1
+                part.content.clear()
+            part.content += gzip.compress(text, mtime=0)
+        self._put(part)
+
+    def _put(self, part: _Part) -> None:
+        name = part_name(part.folder, self._started, part.token, part.number)
+        self._objects.put(name, bytes(part.content))
+
+
+def _slices(lines: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The lines joined into texts of about `size` bytes."""
+    gathered: list[bytes] = []
+    total = 0
+    for line in lines:
+        gathered.append(line)
+        total += len(line)
+        if total >= size:
+            yield b"".join(gathered)
+            gathered, total = [], 0
+    if gathered:
+        yield b"".join(gathered)
