@@ -4,7 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import files, version
 from pathlib import Path
 
 import yaml
@@ -35,6 +35,10 @@ def imported_modules(folder: Path) -> Iterator[str]:
                 yield node.module.partition(".")[0]
 
 
+def top_level_modules(distribution: str) -> set[str]:
+    return {file.parts[0].removesuffix(".py") for file in files(distribution) or () if file.suffix == ".py"}
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
     assert {
@@ -46,11 +50,13 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_the_package_imports_what_it_declares_and_nothing_else() -> None:
-    distributions = packages_distributions()
-    declared = {canonicalize_name(Requirement(line).name) for line in PYPROJECT["project"]["dependencies"]}
-    foreign = set(imported_modules(ROOT / "destination_cleverpush")) - sys.stdlib_module_names
-    imported = {canonicalize_name(distributions[module][0]) for module in foreign - {"destination_cleverpush"}}
-    assert imported == declared
+    declared = [Requirement(line).name for line in PYPROJECT["project"]["dependencies"]]
+    provided = {name: top_level_modules(name) for name in declared}
+    foreign = (
+        set(imported_modules(ROOT / "destination_cleverpush")) - sys.stdlib_module_names - {"destination_cleverpush"}
+    )
+    assert foreign <= set().union(*provided.values()), "imported, but not declared"
+    assert [name for name, modules in provided.items() if not modules & foreign] == [], "declared, but not imported"
 
 
 def test_each_locked_package_comes_from_pypi_with_hashes() -> None:
