@@ -56,7 +56,7 @@ class RowMapper:
         return fields
 
     def removed(self, row: Mapping[str, Any]) -> bool:
-        """Whether the row is marked as removed: its marker is neither null, false, 0 nor empty, nor the text of these."""
+        """Whether the row is marked as removed: its marker is neither null, false, 0 nor empty, nor such a text."""
         marker = look_up(row, self._removed_field, self._removed_path)
         if isinstance(marker, str):
             return marker.strip().lower() not in ("", "false", "0", "null")

@@ -10,7 +10,7 @@ _START = 4
 _FEWEST_SAMPLES = 16
 _RISEN = 2.0
 _SLACK_SECONDS = 0.05
-_FORGET = 1.05
+_HELPED = 0.9
 
 
 class AdaptiveLimit:
@@ -22,8 +22,10 @@ class AdaptiveLimit:
         self._doubling = True
         self._cut_at = float("-inf")
         self._baseline: float | None = None
+        self._before_cut: float | None = None
         self._sum = 0.0
         self._samples = 0
+        self._window = _FEWEST_SAMPLES
 
     @property
     def value(self) -> int:
@@ -35,11 +37,13 @@ class AdaptiveLimit:
         if in_flight >= int(self._limit):
             grown = self._limit + (1 if self._doubling else 1 / self._limit)
             self._limit = min(grown, float(self._maximum))
+        if started < self._cut_at:
+            return  # its latency is that of the load before the cut
         self._sum += now - started
         self._samples += 1
-        if self._samples >= max(_FEWEST_SAMPLES, self._limit):
+        if self._samples >= self._window:
             self._judge_latency(self._sum / self._samples, started, now)
-            self._sum, self._samples = 0.0, 0
+            self._sum, self._samples, self._window = 0.0, 0, max(_FEWEST_SAMPLES, self.value)
 
     def congested(self, started: float, now: float, *, factor: float = 0.5) -> None:
         """An answer said that too much is in flight. What was started before the last cut says nothing new."""
@@ -55,9 +59,14 @@ class AdaptiveLimit:
         self._doubling = True
 
     def _judge_latency(self, mean: float, started: float, now: float) -> None:
+        """Lower the limit when latency has doubled; if that does not help, load is not the cause: accept it."""
         if self._baseline is None:
             self._baseline = mean
+        elif self._before_cut is not None:
+            if mean > self._before_cut * _HELPED:
+                self._baseline = mean
+            self._before_cut = None
         elif mean > self._baseline * _RISEN + _SLACK_SECONDS:
-            self.congested(started, now, factor=0.8)
-        # The baseline follows the best seen and forgets it slowly: a server that is slower for good is not congested.
-        self._baseline = min(mean, self._baseline * _FORGET)
+            self.congested(started, now, factor=0.5 if self._doubling else 0.8)
+            self._before_cut = mean
+        self._baseline = min(mean, self._baseline)

@@ -268,8 +268,6 @@ class Dispatcher:
 
     def _troubled(self, attempt: Attempt, answer: Answer, now: float) -> None:
         """A refusal to take more (429), or a failure that may pass."""
-        if answer.congested:
-            self.limit.congested(attempt.started, now)
         if self._troubled_since is None:
             self._troubled_since = attempt.started
         if (answer.delay or 0.0) > LONGEST_DELAY_SECONDS:
@@ -292,9 +290,11 @@ class Dispatcher:
             self.refusals += 1
             self.throttle.refused(attempt.started, now, answer.delay)
             if not self.throttle.paces:
-                self.limit.restart()
+                self.limit.restart()  # nothing is known that would spread the requests after the pause
             self._ready.appendleft(attempt)
             return
+        if answer.congested:
+            self.limit.congested(attempt.started, now)
         attempt.failures += 1
         if attempt.failures == 1:
             attempt.first_failed = now

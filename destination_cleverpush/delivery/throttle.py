@@ -11,10 +11,15 @@ from collections import deque
 BACKOFF_BASE_SECONDS = 0.5
 BACKOFF_CAP_SECONDS = 60.0
 
-_METER_SECONDS = 10
+_METER_SECONDS = 2.0
+_SHORTEST_METER_SECONDS = 0.25
+_BACK_OFF = 0.98  # where the pace continues after a pause, as a share of what was taken
+_PROBE = 0.05  # how far above that it is after one hold; it grows with the third power of time
+_CONFIRMED_WITHIN = 0.1
 _LAG_SECONDS = 0.02
-_SHORTEST_HOLD_SECONDS = 10.0
+_SHORTEST_HOLD_SECONDS = 2.0
 _LONGEST_HOLD_SECONDS = 120.0
+_LONGER_WHEN_CONFIRMED = 3.0
 
 
 class Throttle:
@@ -34,12 +39,12 @@ class Throttle:
         self._rng = rng
         self._next = float("-inf")
         self._paused_until = float("-inf")
-        self._refused_at = float("-inf")
+        self._refused_at: float | None = None  # or when the first request started
         self._refusals_in_a_row = 0
         self._resumed_at: float | None = None
         self._ceiling: float | None = None
         self._hold = _SHORTEST_HOLD_SECONDS
-        self._taken: deque[list[float]] = deque()  # [whole second, requests taken in it]
+        self._taken: deque[float] = deque()  # when requests were taken, in the last seconds
         self.waited = 0.0
 
     def wait(self, now: float) -> float:
@@ -49,7 +54,7 @@ class Throttle:
     def started(self, now: float) -> None:
         """A request starts. Requests are spread evenly; a late one may be made up for within a fiftieth of a second."""
         if self._resumed_at is None:
-            self._resumed_at = now
+            self._resumed_at = self._refused_at = now
         rate = self._rate(now)
         if rate:
             self._next = max(self._next, now - _LAG_SECONDS) + 1 / rate
@@ -57,11 +62,9 @@ class Throttle:
     def taken(self, now: float) -> None:
         """The server took a request."""
         self._refusals_in_a_row = 0
-        if not self._taken or self._taken[-1][0] != int(now):
-            self._taken.append([int(now), 0])
-            while self._taken[0][0] < int(now) - _METER_SECONDS:
-                self._taken.popleft()
-        self._taken[-1][1] += 1
+        self._taken.append(now)
+        while self._taken[0] < now - _METER_SECONDS:
+            self._taken.popleft()
 
     def refused(self, started: float, now: float, delay: float | None) -> float:
         """The server refused a request (429): everybody pauses. Returns the delay that was decided, in seconds.
@@ -71,11 +74,10 @@ class Throttle:
                 new, but for a delay that they name.
             delay: what the server asked for; None: exponential backoff with jitter.
         """
-        if started >= self._refused_at:
+        if self._resumed_at is None or started >= self._resumed_at:
             self._learn(now)
             if delay is None:
                 delay = self._backoff()
-            self._refused_at = now
         if delay:
             self.pause(now, delay)
         return delay or 0.0
@@ -88,6 +90,7 @@ class Throttle:
         self.waited += until - max(self._paused_until, now)
         self._paused_until = until
         self._resumed_at = until
+        self._next = max(self._next, until)  # nothing is made up for after a pause
         self._taken.clear()
 
     @property
@@ -101,27 +104,28 @@ class Throttle:
         return longest / 2 + self._rng.random() * longest / 2
 
     def _learn(self, now: float) -> None:
-        measured = self._measured(now)
-        if measured is None:
-            if self._ceiling is not None:
-                self._ceiling /= 2
-            return
-        quick = self._ceiling is not None and now - (self._resumed_at or now) < _SHORTEST_HOLD_SECONDS / 4
-        confirmed = self._ceiling is not None and abs(measured / self._ceiling - 1) < 0.1
-        self._hold = min(self._hold * 2, _LONGEST_HOLD_SECONDS) if confirmed else _SHORTEST_HOLD_SECONDS
-        self._ceiling = measured * (0.9 if quick else 1.0)
+        """Estimate what the server takes, from what it took right before this refusal.
 
-    def _measured(self, now: float) -> float | None:
-        """Requests taken per second since the last pause, over the last ten seconds at most."""
-        count = sum(n for _, n in self._taken)
-        if self._resumed_at is None or count < 2:
-            return None
-        since = max(self._resumed_at, now - _METER_SECONDS, self._taken[0][0])
-        return count / max(1.0, now - since)
+        Where it refused soon after a pause, it had saved up a burst in that pause, which therefore counts as time.
+        """
+        if self._resumed_at is None or self._refused_at is None:
+            return
+        active = now - self._resumed_at
+        if active >= _METER_SECONDS:
+            measured = sum(at > now - _METER_SECONDS for at in self._taken) / _METER_SECONDS
+        else:
+            measured = len(self._taken) / max(_SHORTEST_METER_SECONDS, now - self._refused_at)
+        self._refused_at = now
+        if measured <= 0:
+            return
+        confirmed = self._ceiling is not None and abs(measured / self._ceiling - 1) < _CONFIRMED_WITHIN
+        longer = min(self._hold * _LONGER_WHEN_CONFIRMED, _LONGEST_HOLD_SECONDS)
+        self._hold = longer if confirmed else _SHORTEST_HOLD_SECONDS
+        self._ceiling = measured
 
     def _rate(self, now: float) -> float | None:
         if self._ceiling is None or self._resumed_at is None:
             return self._cap
         held = max(0.0, now - self._resumed_at) / self._hold
-        learned = self._ceiling * (0.98 + 0.02 * held**3)
+        learned = self._ceiling * (_BACK_OFF + _PROBE * held**3)
         return min(learned, self._cap) if self._cap else learned

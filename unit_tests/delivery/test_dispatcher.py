@@ -1,0 +1,364 @@
+"""The rules of the valve, on the real delivery code with a clock of the test's own."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from airbyte_cdk.models import FailureType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from destination_cleverpush.answers import Answer, Verdict
+from destination_cleverpush.client import transient_error
+from destination_cleverpush.delivery import dispatcher as module
+from destination_cleverpush.delivery.dispatcher import Dispatcher, Row
+from destination_cleverpush.operations import Operation
+from destination_cleverpush.protocol import State, StateKind
+from unit_tests.delivery.simulation import FAILED, REFUSED, TAKEN, Server, World, row, simulate, state, throttled
+
+
+def always(answer: Answer, latency: float = 0.05) -> Server:
+    return lambda _operation, _tried, _now: (answer, latency)
+
+
+def by_row(answers: dict[str, list[Answer]], latency: float = 0.05) -> Server:
+    """The answers for a row's tries in order, the last one for ever; other rows are taken."""
+
+    def server(operation: Operation, tried: int, _now: float) -> tuple[Answer, float]:
+        script = answers.get(operation.payload["row"], [TAKEN])
+        return script[min(tried, len(script) - 1)], latency
+
+    return server
+
+
+def starts_of(world: World) -> list[object]:
+    return [event[1] for event in world.events if event[0] == "start"]
+
+
+# --- examples
+
+
+def test_rows_of_one_subscription_go_one_after_the_other() -> None:
+    world = simulate([row("a", "s1"), row("b", "s1"), row("c", "s1")], always(TAKEN))
+    assert [(event[0], event[1]) for event in world.events] == [
+        ("start", "a"), ("end", "a"), ("start", "b"), ("end", "b"), ("start", "c"), ("end", "c"),
+    ]  # fmt: skip
+
+
+def test_a_hot_subscription_does_not_stop_the_others() -> None:
+    hot = [row(f"hot{n}", "hot") for n in range(100)]
+    world = simulate([*hot, *(row(f"cold{n}", f"s{n}") for n in range(10))], always(TAKEN))
+    started = starts_of(world)
+    assert started.index("cold9") < started.index("hot10")
+
+
+def test_the_tags_of_one_row_go_side_by_side_and_the_next_row_waits_for_all() -> None:
+    world = simulate([row("a", "s1", operations=3), row("b", "s1")], always(TAKEN))
+    assert [event[0] for event in world.events[:3]] == ["start"] * 3
+    assert starts_of(world)[3] == "b"
+    assert [event[1] for event in world.events if event[0] == "end"][:3] == ["a"] * 3
+
+
+def test_a_retried_row_holds_only_its_own_lane() -> None:
+    world = simulate([row("a", "s1"), row("a2", "s1"), row("b", "s2")], by_row({"a": [FAILED, FAILED, FAILED, TAKEN]}))
+    assert starts_of(world) == ["a", "b", "a", "a", "a", "a2"]
+    assert world.rejected == []
+    assert world.dispatcher.retries == 3
+
+
+def test_a_state_waits_for_all_rows_before_it_and_for_none_after_it() -> None:
+    world = simulate(
+        [row("a", "s1"), row("b", "s2", stream="orders"), state(1, "users"), row("c", "s3"), state(2, "users")],
+        by_row({"b": [FAILED, TAKEN]}),
+    )
+    assert [event for event in world.events if event[0] == "state"] == [("state", 1), ("state", 2)]
+    end_of_b = max(n for n, event in enumerate(world.events) if event[:2] == ("end", "b"))
+    assert world.events.index(("state", 1)) > end_of_b
+    assert world.states == [(1, 1.0, 0.0), (2, 1.0, 0.0)]
+
+
+def test_a_refused_row_is_rejected_and_counted() -> None:
+    world = simulate([row("a"), row("b", "s2"), row("c", refused=True), state(1, "users")], by_row({"b": [REFUSED]}))
+    assert sorted(world.rejected) == ["b", "c"]
+    assert world.states == [(1, 1.0, 2.0)]
+
+
+def test_a_rejected_row_holds_its_state_until_it_is_kept() -> None:
+    world = simulate([row("a", refused=True), state(1, "users")], always(TAKEN), store_delay=5.0)
+    assert world.states == [(1, 0.0, 1.0)]
+    assert world.now >= 5.0
+
+
+def test_poison_is_rejected_while_others_get_through() -> None:
+    rows: list[Row | State] = [row("poison", "s0"), *(row(f"r{n}", f"s{n % 7 + 1}") for n in range(2000))]
+    world = simulate([*rows, state(1, "users")], by_row({"poison": [FAILED]}))
+    assert world.rejected == ["poison"]
+    assert starts_of(world).count("poison") == 4
+    assert world.states == [(1, 2000.0, 1.0)]
+
+
+def test_poison_in_the_very_last_row_is_told_from_an_outage_by_sending_a_delivered_operation_again() -> None:
+    world = simulate([row("a", "s1"), row("poison", "s2"), state(1, "users")], by_row({"poison": [FAILED]}))
+    assert world.rejected == ["poison"]
+    assert starts_of(world) == ["a", "poison", "poison", "poison", "poison", None]
+    assert world.states == [(1, 1.0, 1.0)]
+
+
+def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
+    items: list[Row | State] = [row("a"), row("poison"), row("b"), state(1, "users")]
+    world = simulate(items, by_row({"poison": [FAILED]}))
+    assert world.rejected == ["poison"]
+    assert starts_of(world)[-2:] == [None, "b"]
+    assert world.states == [(1, 2.0, 1.0)]
+
+
+def test_nothing_gets_through_from_the_beginning_is_an_outage() -> None:
+    world = simulate([row("a", "s1"), row("b", "s2"), state(1, "users")], always(FAILED))
+    assert world.dispatcher.failure is not None
+    assert world.dispatcher.failure.failure_type is FailureType.transient_error
+    assert world.rejected == []
+    assert world.states == []
+
+
+@pytest.mark.parametrize("in_flight_at_the_end", [0.05, 2.0])
+def test_an_outage_in_the_middle_rejects_nothing(in_flight_at_the_end: float) -> None:
+    """Also not by answers to requests that were in flight when it began."""
+
+    def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        return (TAKEN, in_flight_at_the_end) if now < 10 else (FAILED, 0.01)
+
+    items: list[Row | State] = []
+    for n in range(5000):
+        items += [row(f"r{n}", f"s{n}"), state(n, "users")]
+    world = simulate(items, server)
+    assert world.rejected == []
+    assert world.dispatcher.failure is not None
+    assert "out of reach" in str(world.dispatcher.failure.message)
+    assert 0 < len(world.states) < 5000
+    assert [number for number, *_ in world.states] == list(range(len(world.states)))
+
+
+def test_nobody_knocks_while_the_server_asked_to_wait() -> None:
+    def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        return (throttled(30.0), 0.05) if 1.0 <= now < 1.05 else (TAKEN, 0.05)
+
+    world = simulate([row(f"r{n}", f"s{n}") for n in range(2000)], server, max_concurrency=16)
+    told = [end for _, end, answer in world.answers if answer.verdict is Verdict.THROTTLED]
+    assert told
+    assert not [start for start in world.starts if min(told) < start < max(told) + 30.0]
+    assert world.rejected == []
+    resumed = [start for start in world.starts if start >= max(told) + 30.0]
+    assert len([start for start in resumed if start < resumed[0] + 0.01]) <= 4, "they came back in one instant"
+
+
+def test_refusals_are_not_counted_as_retries() -> None:
+    world = simulate([row("a")], by_row({"a": [throttled()] * 20 + [TAKEN]}))
+    assert world.rejected == []
+    assert world.dispatcher.failure is None
+    assert world.dispatcher.retries == 0
+    assert starts_of(world).count("a") == 21
+
+
+def test_a_delay_of_more_than_fifteen_minutes_ends_the_sync() -> None:
+    world = simulate([row("a")], always(throttled(15 * 60 + 1.0)))
+    assert world.dispatcher.failure is not None
+    assert "15 minutes" in str(world.dispatcher.failure.message)
+
+
+def test_fifteen_minutes_without_a_success_end_the_sync() -> None:
+    world = simulate([row("a")], always(throttled(60.0)))
+    assert world.dispatcher.failure is not None
+    assert world.dispatcher.failure.failure_type is FailureType.transient_error
+    assert 15 * 60 <= world.now <= 17 * 60
+
+
+def test_retry_after_on_503_holds_everybody() -> None:
+    busy = Answer(Verdict.RETRY, "server_error", "answered 503", 503, delay=7.0, congested=True)
+    world = simulate([row("a", "s1"), row("b", "s1")], by_row({"a": [busy, TAKEN]}))
+    assert world.starts[1] >= world.answers[0][1] + 7.0
+    assert world.dispatcher.retries == 1
+
+
+def test_a_hard_cap_is_held_evenly() -> None:
+    world = simulate([row(f"r{n}", f"s{n}") for n in range(1000)], always(TAKEN, 0.01), cap=50.0)
+    assert world.now == pytest.approx(20.0, rel=0.05)
+    for start in world.starts[::50]:
+        assert len([s for s in world.starts if start <= s < start + 1.0]) <= 53
+
+
+def test_no_more_in_flight_than_allowed_and_all_of_it_used() -> None:
+    world = simulate([row(f"r{n}", f"s{n}") for n in range(1000)], always(TAKEN), max_concurrency=5)
+    assert world.most_in_flight == 5
+
+
+def test_a_fatal_answer_stops_all_and_lets_what_is_in_flight_end() -> None:
+    fatal = Answer(Verdict.FATAL, error=transient_error("no"))
+    items = [row(f"r{n}", f"s{n}") for n in range(100)]
+    world = simulate([*items[:50], state(1, "users"), *items[50:], state(2, "users")], by_row({"r60": [fatal]}))
+    assert world.states[0] == (1, 50.0, 0.0)
+    assert len(world.states) == 1
+    assert len([e for e in world.events if e[0] == "start"]) == len([e for e in world.events if e[0] == "end"])
+
+
+def test_memory_is_bounded_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ROWS", 100)
+    valve = Dispatcher(4, None, lambda _row, _answer: None)
+    for n in range(100):
+        assert not valve.full
+        valve.add_row(row(f"r{n}", f"s{n}"))
+    assert valve.full
+    monkeypatch.undo()
+    valve = Dispatcher(4, None, lambda _row, _answer: None)
+    valve.add_row(row("a"))
+    valve.add_state(State(StateKind.LEGACY, None, "x" * module.MOST_BYTES))
+    assert valve.full
+
+
+# --- the rate limit of a server: found out, and kept with few refusals
+
+
+class TokenBucket:
+    """A server with a limit: `rate` requests per second, `burst` at once; above that 429."""
+
+    def __init__(self, rate: float, burst: float, delay: float | None) -> None:
+        self.rate, self.burst, self.delay = rate, burst, delay
+        self.tokens, self.at = burst, 0.0
+        self.refused = self.taken = 0
+
+    def __call__(self, _operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        self.tokens, self.at = min(self.burst, self.tokens + (now - self.at) * self.rate), now
+        if self.tokens < 1:
+            self.refused += 1
+            return throttled(self.delay), 0.02
+        self.tokens -= 1
+        self.taken += 1
+        return TAKEN, 0.02
+
+
+@pytest.mark.parametrize("delay", [1.0, None])
+@pytest.mark.parametrize(("rate", "burst"), [(200.0, 20.0), (200.0, 200.0), (30.0, 30.0), (1000.0, 100.0)])
+def test_a_servers_rate_limit_is_used_and_seldom_overrun(rate: float, burst: float, delay: float | None) -> None:
+    server = TokenBucket(rate, burst, delay)
+    count = int(rate * 180)
+    world = simulate([row(f"r{n}", f"s{n}") for n in range(count)], server, max_concurrency=64)
+    assert count / world.now >= 0.95 * rate
+    assert server.refused <= 0.01 * (server.taken + server.refused)
+
+
+# --- properties: whatever happens, in whatever order
+
+ANSWERS = st.sampled_from([TAKEN] * 6 + [REFUSED, FAILED, FAILED, throttled(), throttled(3.0)])
+
+
+@st.composite
+def inputs(draw: st.DrawFn) -> list[Row | State]:
+    items: list[Row | State] = []
+    for n in range(draw(st.integers(1, 40))):
+        stream = draw(st.sampled_from(["users", "orders"]))
+        match draw(st.sampled_from(["row"] * 5 + ["refused", "stream", "global", "legacy"])):
+            case "row":
+                lane = draw(st.sampled_from(["s1", "s2", "s3"]))
+                items.append(row(f"r{n}", lane, draw(st.integers(0, 3)), stream))
+            case "refused":
+                items.append(row(f"r{n}", stream=stream, refused=True))
+            case "stream":
+                items.append(state(n, stream))
+            case "global":
+                items.append(state(n, kind=StateKind.GLOBAL))
+            case _:
+                items.append(state(n, kind=StateKind.LEGACY))
+    return items
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    items=inputs(),
+    script=st.lists(ANSWERS, max_size=60),
+    latencies=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=20),
+    max_concurrency=st.integers(1, 8),
+    healthy_after=st.booleans(),
+    store_delay=st.sampled_from([None, 0.0, 2.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_whatever_happens_the_rules_hold(  # noqa: PLR0917 - hypothesis calls it by names
+    items: list[Row | State],
+    script: list[Answer],
+    latencies: list[float],
+    max_concurrency: int,
+    healthy_after: bool,
+    store_delay: float | None,
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    calls = 0
+
+    def server(_operation: Operation, _tried: int, _now: float) -> tuple[Answer, float]:
+        nonlocal calls
+        calls += 1
+        answer = script[calls - 1] if calls <= len(script) else TAKEN if healthy_after else FAILED
+        return answer, rng.choice(latencies)
+
+    world = simulate(
+        items, server, max_concurrency=max_concurrency, seed=seed,
+        feed=lambda: rng.choice([0, 1, 2, 5, 50]), store_delay=store_delay,
+    )  # fmt: skip
+    rows = [item for item in items if isinstance(item, Row)]
+    done = settled_rows(world, rows)
+    assert_order_per_lane(world, rows)
+    assert_states(world, items, done)
+    assert len(world.rejected) == len(set(world.rejected)), "a row was rejected twice"
+    if world.dispatcher.failure is None:
+        assert done == {r.reference for r in rows}
+        assert len(world.states) == len([item for item in items if isinstance(item, State)])
+        assert sum(c.delivered + c.rejected for c in world.dispatcher.streams.values()) == len(rows)
+
+
+def settled_rows(world: World, rows: list[Row]) -> set[object]:
+    """Rejected rows, and rows all of whose operations were taken: as the server saw it."""
+    taken: dict[object, set[object]] = defaultdict(set)
+    for event in world.events:
+        if event[0] == "end" and event[3] is Verdict.DELIVERED:
+            taken[event[1]].add(event[2])
+    delivered = {r.reference for r in rows if r.refusal is None and len(taken[r.reference]) == len(r.operations)}
+    return delivered | set(world.rejected)
+
+
+def assert_order_per_lane(world: World, rows: list[Row]) -> None:
+    """Between the first start and the last end of a row, no other row of its lane has any event."""
+    lane_of = {r.reference: r.lane for r in rows}
+    order = {r.reference: n for n, r in enumerate(rows)}
+    seen: dict[str, list[object]] = defaultdict(list)
+    for event in world.events:
+        if event[0] in ("start", "end") and event[1] is not None:
+            lane = seen[lane_of[event[1]]]
+            if not lane or lane[-1] != event[1]:
+                lane.append(event[1])
+    for names in seen.values():
+        assert names == sorted(names, key=order.__getitem__), "rows of one subscription overlapped or changed places"
+        assert len(names) == len(set(names))
+
+
+def assert_states(world: World, items: list[Row | State], done: set[object]) -> None:
+    """States leave in order, none before its rows, with the counts that a plain reading of the input gives."""
+    expected: list[tuple[int, float, float]] = []
+    covered: set[object] = set()
+    rejected = set(world.rejected)
+    numbers = {event[1] for event in world.events if event[0] == "state"}
+    before: list[Row] = []
+    open_rows: dict[str, list[Row]] = defaultdict(list)
+    for number, item in enumerate(items):
+        if isinstance(item, Row):
+            before.append(item)
+            open_rows[item.stream.name].append(item)
+            continue
+        counted = open_rows.pop(item.stream.name, []) if item.stream else [r for rs in open_rows.values() for r in rs]
+        if item.stream is None:
+            open_rows.clear()
+        bad = len([r for r in counted if r.reference in rejected])
+        expected.append((number, float(len(counted) - bad), float(bad)))
+        if number in numbers:
+            covered |= {r.reference for r in before}
+    assert world.states == expected[: len(world.states)]
+    assert covered <= done, "a state left before its rows"
