@@ -1,0 +1,183 @@
+"""Stored rows turned back into records: from files, directories, patterns, and the configured store."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from destination_cleverpush.dead_letter import DeadLetterStore
+from destination_cleverpush.dead_letter.settings import LocalSettings
+from destination_cleverpush.rejected import RejectedRow
+from destination_cleverpush.replay import add_arguments, run
+
+
+def keep(root: Path, label: str, *rows: RejectedRow, roll_bytes: int = 8 << 20) -> None:
+    """Store the rows as one attempt of a sync."""
+    store = DeadLetterStore(LocalSettings(str(root)), label, _fail, roll_bytes=roll_bytes)
+    for row in rows:
+        store.add(row, lambda: None)
+    store.close()
+
+
+def _fail(error: AirbyteTracedException) -> None:
+    raise AssertionError(error.message)
+
+
+def a_row(n: int, stream: str = "users", namespace: str | None = None, code: str = "c", **data: Any) -> RejectedRow:
+    rejected_at = datetime.now(timezone.utc)
+    return RejectedRow(stream, namespace, n, None, code, "r", None, None, data or {"n": n}, 1000 + n, rejected_at, 0)
+
+
+def replay(*arguments: str) -> list[dict[str, Any]]:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return [json.loads(line) for line in run(parser.parse_args(arguments))]
+
+
+def numbers(messages: list[dict[str, Any]]) -> list[int]:
+    return [message["record"]["data"]["n"] for message in messages]
+
+
+def test_a_stored_row_becomes_the_record_that_it_was(tmp_path: Path) -> None:
+    data = {"id": 2**70, "ratio": 0.1, "name": "Zoë \ud800", "beyond": json.loads("1e999"), "deep": [{"x": None}]}
+    keep(tmp_path, "sync-1", a_row(1, "users", "crm", **data), a_row(2, "users"))
+    assert replay("--from", str(tmp_path), "--stream", "crm.users") == [
+        {"type": "RECORD", "record": {"stream": "users", "namespace": "crm", "data": data, "emitted_at": 1001}}
+    ]
+    assert [list(m["record"]) for m in replay("--from", str(tmp_path / "users"))] == [["stream", "data", "emitted_at"]]
+
+
+def test_rows_come_in_the_order_in_which_they_were_stored(tmp_path: Path) -> None:
+    keep(tmp_path, "sync-9", *(a_row(n) for n in range(500)), roll_bytes=500)
+    keep(tmp_path, "sync-10", *(a_row(n) for n in range(500, 600)))
+    keep(tmp_path, "sync-1", *(a_row(n) for n in range(600, 700)))
+    assert len(list(tmp_path.rglob("*.gz"))) > 4
+    assert numbers(replay("--from", str(tmp_path))) == list(range(700))
+
+
+def test_rows_are_chosen_by_stream_and_code(tmp_path: Path) -> None:
+    rows = [
+        a_row(n, stream, code=code) for n, (stream, code) in enumerate([("a", "x"), ("a", "y"), ("b", "x"), ("b", "z")])
+    ]
+    keep(tmp_path, "sync-1", *rows)
+    source = ("--from", str(tmp_path))
+    assert numbers(replay(*source, "--stream", "a")) == [0, 1]
+    assert sorted(numbers(replay(*source, "--code", "x", "--code", "z"))) == [0, 2, 3]
+    assert numbers(replay(*source, "--stream", "b", "--code", "z")) == [3]
+    with pytest.raises(AirbyteTracedException, match="No stored row"):
+        replay(*source, "--stream", "c")
+
+
+def test_files_and_patterns_can_be_named(tmp_path: Path) -> None:
+    keep(tmp_path, "sync-1", a_row(1))
+    keep(tmp_path, "sync-2", a_row(2))
+    (file,) = (tmp_path / "users" / "sync-2").iterdir()
+    assert numbers(replay("--from", str(file))) == [2]
+    assert numbers(replay("--from", str(file), "--from", str(tmp_path))) == [1, 2]
+    assert numbers(replay("--from", f"{tmp_path}/*/sync-1/*.gz")) == [1]
+    assert numbers(replay("--from", f"{tmp_path}/**/*.gz")) == [1, 2]
+
+
+def test_rows_mended_by_hand_can_be_replayed_unpacked(tmp_path: Path) -> None:
+    keep(tmp_path, "sync-1", a_row(1))
+    (packed,) = tmp_path.rglob("*.gz")
+    line = gzip.decompress(packed.read_bytes()).replace(b'{"n":1}', b'{"n":7}')
+    (tmp_path / "mended.jsonl").write_bytes(line + b"\n")
+    assert numbers(replay("--from", str(tmp_path / "mended.jsonl"))) == [7]
+
+
+def test_a_row_without_its_time_gets_the_present_one(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"stream": "s", "data": {}, "emitted_at": null}')
+    (message,) = replay("--from", str(tmp_path))
+    assert message["record"]["emitted_at"] > 1_700_000_000_000
+
+
+def test_the_configured_store_is_read(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    keep(store, "sync-1", a_row(1), a_row(2, "tags"))
+    keep(store, "sync-2", a_row(3))
+    config = tmp_path / "config.json"
+    fields = {"channel_id": "c", "api_key": "k", "object_type": "tags"}
+    chosen = fields | {"rejected_records": {"storage_type": "local", "destination_path": str(store)}}
+    config.write_text(json.dumps(chosen))
+    assert sorted(numbers(replay("--config", str(config)))) == [1, 2, 3]
+    assert numbers(replay("--config", str(config), "--from", "users")) == [1, 3]
+    assert numbers(replay("--config", str(config), "--from", "users/sync-2/")) == [3]
+    assert numbers(replay("--config", str(config), "--from", "*/sync-1/*", "--stream", "tags")) == [2]
+    with pytest.raises(AirbyteTracedException, match="nothing to replay"):
+        replay("--config", str(config), "--from", "users/sync-3")
+    config.write_text(json.dumps(fields))
+    with pytest.raises(AirbyteTracedException, match="keeps no rejected rows"):
+        replay("--config", str(config))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Say what to replay"),
+        (["--from", "{}/empty"], "no stored rows were found under"),
+        (["--from", "{}/nothing*"], "no stored rows were found under"),
+        (["--config", "{}/missing.json"], "cannot be read"),
+        (["--config", "{}/text"], "is not JSON"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("POISON")
+    with pytest.raises(AirbyteTracedException, match=words) as error:
+        replay(*(argument.format(tmp_path) for argument in arguments))
+    assert error.value.failure_type is FailureType.config_error
+    assert "POISON" not in str(error.value.message)
+
+
+def cut_off(packed: bytes) -> bytes:
+    return packed[:-9]
+
+
+def flipped(packed: bytes) -> bytes:
+    return packed[:20] + bytes([packed[20] ^ 0xFF]) + packed[21:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (cut_off, "damaged or cut off"),
+        (flipped, "damaged or cut off"),
+        (lambda packed: b"", "damaged or cut off"),
+        (lambda packed: packed + b"POISON", "damaged or cut off"),
+        (lambda packed: b"POISON", "damaged or cut off"),
+        (lambda packed: packed + gzip.compress(b'{"stream": "users", "data"'), "line 4 .it is not a stored row"),
+        (lambda packed: packed + gzip.compress(b'{"stream": "users"}\n'), "line 4 .it is not a stored row"),
+        (lambda packed: packed + gzip.compress(b"[" * 100_000), "line 4 .it is not a stored row"),
+        (lambda packed: packed + gzip.compress(b"\xff\n"), "line 4 .it is not a stored row"),
+    ],
+)
+def test_a_damaged_object_is_never_passed_over(tmp_path: Path, damage: Any, words: str) -> None:
+    keep(tmp_path, "sync-1", a_row(1), a_row(2), a_row(3))
+    (packed,) = tmp_path.rglob("*.gz")
+    packed.write_bytes(damage(packed.read_bytes()))
+    with pytest.raises(AirbyteTracedException, match=words) as error:
+        replay("--from", str(tmp_path))
+    assert packed.name in str(error.value.message)
+    assert "POISON" not in str(error.value.message)
+
+
+def test_the_rows_before_the_damage_are_replayed(tmp_path: Path) -> None:
+    keep(tmp_path, "sync-1", a_row(1), a_row(2))
+    (packed,) = tmp_path.rglob("*.gz")
+    packed.write_bytes(packed.read_bytes() + gzip.compress(b"nonsense\n"))
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    lines = run(parser.parse_args(["--from", str(tmp_path)]))
+    assert numbers([json.loads(next(lines)), json.loads(next(lines))]) == [1, 2]
+    with pytest.raises(AirbyteTracedException, match="line 3"):
+        next(lines)
