@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from destination_cleverpush.config import AudienceMode, Config, ObjectType, config_error
+from destination_cleverpush.config import AudienceMode, Config, ObjectType
+from destination_cleverpush.errors import config_error
 from destination_cleverpush.mapping import RowMapper
 from destination_cleverpush.operations import Operation
 from destination_cleverpush.protocol import StreamId

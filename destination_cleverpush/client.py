@@ -20,12 +20,12 @@ from typing import Any
 
 import requests
 import urllib3
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from requests.adapters import HTTPAdapter
 
 from destination_cleverpush.answers import DELIVERED, Answer, Verdict
-from destination_cleverpush.config import Config, ObjectType, TagEndpoints, config_error
+from destination_cleverpush.config import Config, ObjectType, TagEndpoints
+from destination_cleverpush.errors import config_error, transient_error
 from destination_cleverpush.operations import Action, Operation
 from destination_cleverpush.reasons import (
     CHANNEL_NOT_FOUND,
@@ -267,11 +267,6 @@ class Client:
             f"{self._config.advanced.base_url} answered with {what}, which is not what CleverPush answers. Check the "
             "API Address under Advanced; the default is https://api.cleverpush.com."
         )
-
-
-def transient_error(message: str) -> AirbyteTracedException:
-    """A failure that may pass by itself: Airbyte tries again."""
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.transient_error)
 
 
 def named_delay(headers: Mapping[str, str], now: float | None = None) -> float | None:

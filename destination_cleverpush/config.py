@@ -13,9 +13,11 @@ from enum import Enum
 from importlib.resources import files
 from typing import Any
 
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from jsonschema import Draft7Validator, ValidationError
+
+from destination_cleverpush.dead_letter.settings import Settings as DeadLetterSettings
+from destination_cleverpush.dead_letter.settings import parse as parse_dead_letter
+from destination_cleverpush.errors import config_error
 
 
 class ObjectType(str, Enum):
@@ -75,6 +77,7 @@ class Config:
     email_opt_in_form_id: str | None
     on_rejected: str
     max_rejected_ratio: float | None
+    rejected_records: DeadLetterSettings | None
     advanced: Advanced
 
 
@@ -110,6 +113,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
         on_rejected=values["on_rejected"],
         max_rejected_ratio=values.get("max_rejected_ratio"),
+        rejected_records=parse_dead_letter(values["rejected_records"]),
         advanced=Advanced(
             base_url=advanced["base_url"].rstrip("/"),
             max_concurrency=int(advanced["max_concurrency"]),
@@ -119,11 +123,6 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             progress_interval_seconds=float(advanced["progress_interval_seconds"]),
         ),
     )
-
-
-def config_error(message: str) -> AirbyteTracedException:
-    """An error that only the user can mend: Airbyte shows it and does not try again."""
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
 
 
 def _tidy(value: Any) -> Any:

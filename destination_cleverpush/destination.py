@@ -22,16 +22,18 @@ from airbyte_cdk.models import (
     AirbyteMessageSerializer,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteCatalogSerializer,
-    FailureType,
     Status,
     Type,
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from destination_cleverpush import replay
 from destination_cleverpush.catalog import check_mapping
 from destination_cleverpush.client import Client
-from destination_cleverpush.config import config_error, load_spec, parse_config
+from destination_cleverpush.config import load_spec, parse_config
+from destination_cleverpush.dead_letter import DeadLetterStore
+from destination_cleverpush.errors import config_error, system_error
 from destination_cleverpush.pipeline import Sync
 from destination_cleverpush.protocol import (
     Message,
@@ -54,11 +56,13 @@ class DestinationCleverpush(Destination):
         logger: logging.Logger,  # noqa: ARG002 - part of the CDK's interface
         config: Mapping[str, Any],
     ) -> AirbyteConnectionStatus:
-        """Validate the configuration, and the key against the channel."""
+        """Validate the configuration, the key against the channel, and the dead letter store by writing to it."""
         try:
             parsed = parse_config(config)
             check_mapping(parsed)
             Client(parsed).check()
+            if parsed.rejected_records is not None:
+                DeadLetterStore(parsed.rejected_records, "check", lambda _error: None).probe()
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
@@ -84,15 +88,18 @@ class DestinationCleverpush(Destination):
                 yield AirbyteMessageSerializer.load(json.loads(line))
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
-        """The command line: spec, check or write. A wrong one ends the process with a usage line, as argparse does."""
+        """The command line: spec, check, write or replay. A wrong one ends with a usage line, as argparse has it."""
         parser = argparse.ArgumentParser(prog="destination-cleverpush", description=__doc__)
-        commands = parser.add_subparsers(dest="command", required=True, metavar="{spec,check,write}")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="{spec,check,write,replay}")
         commands.add_parser("spec", help="print the configuration form as an Airbyte SPEC message")
         check = commands.add_parser("check", help="try the configuration against CleverPush")
         write = commands.add_parser("write", help="deliver the Airbyte messages that arrive on standard input")
         for command in (check, write):
             command.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
         write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        replay.add_arguments(
+            commands.add_parser("replay", help="print stored rejected rows as Airbyte records, to be written again")
+        )
         return parser.parse_args(args)
 
     def run(self, args: list[str]) -> None:
@@ -113,7 +120,7 @@ class DestinationCleverpush(Destination):
         except AirbyteTracedException as error:
             output.write(error_trace(error, time.time()))
             raise SystemExit(1) from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a TRACE message
+        except Exception as error:  # noqa: BLE001 - the user gets a TRACE message whatever it is
             output.write(
                 error_trace(_unforeseen(error), time.time(), "".join(traceback.format_tb(error.__traceback__)))
             )
@@ -122,6 +129,9 @@ class DestinationCleverpush(Destination):
     def _lines(self, parsed: argparse.Namespace) -> Iterator[list[str]]:
         if parsed.command == "spec":
             yield [_line(AirbyteMessage(type=Type.SPEC, spec=self.spec(logger)))]
+            return
+        if parsed.command == "replay":
+            yield from ([line] for line in replay.run(parsed))
             return
         config = _read_json_object(parsed.config, "configuration")
         # Registered with the log's filter before anything can print them, with and without pasted blanks.
@@ -177,4 +187,4 @@ def _unforeseen(error: Exception) -> AirbyteTracedException:
         f"The connector failed unexpectedly ({type(error).__name__}). This is a defect of the connector: report it "
         "with the log of this sync. Rows that were not delivered will be sent with the next attempt."
     )
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.system_error)
+    return system_error(message)

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.answers import Answer, Verdict
 from destination_cleverpush.catalog import StreamPlan, notices, plan_streams, subscription_id
 from destination_cleverpush.client import Client
-from destination_cleverpush.config import Config, config_error
+from destination_cleverpush.config import Config
+from destination_cleverpush.dead_letter import DeadLetterStore, sync_label
 from destination_cleverpush.delivery.dispatcher import Dispatcher, Row, StreamCounters
 from destination_cleverpush.delivery.engine import Engine
+from destination_cleverpush.errors import config_error, system_error, transient_error
 from destination_cleverpush.protocol import Message, Record, State, StreamId
 from destination_cleverpush.reasons import REASONS, RowRejected
 from destination_cleverpush.rejected import RejectedRow, Rejections, without_values
@@ -67,6 +68,8 @@ class Sync:
             grace_seconds=2 * advanced.request_timeout_seconds,
             keep_rejections=self._keep_rejections,
         )
+        self._store = self._open_store(catalog)
+        self._cancelled = False
         self._positions: dict[StreamId, int] = {}
         self._started = time.monotonic()
         self._progress = Progress(self._dispatcher, logger)
@@ -91,14 +94,9 @@ class Sync:
 
     def cancel(self) -> None:
         """End the sync soon: for SIGTERM. Safe to call from a signal handler."""
-        self._engine.stop(
-            AirbyteTracedException(
-                message="The sync was cancelled. Rows that were not delivered will be sent with the next attempt.",
-                internal_message="SIGTERM received",
-                failure_type=FailureType.transient_error,
-            ),
-            CANCEL_GRACE_SECONDS,
-        )
+        self._cancelled = True
+        message = "The sync was cancelled. Rows that were not delivered will be sent with the next attempt."
+        self._engine.stop(transient_error(message), CANCEL_GRACE_SECONDS)
 
     def _feed(self, batches: Iterable[list[Message]]) -> None:
         for batch in batches:
@@ -141,7 +139,10 @@ class Sync:
             attempts=row.attempts,
         )
         self._rejections.add(rejected)
-        self._dispatcher.rejection_stored(row)
+        if self._store is None:
+            self._dispatcher.rejection_stored(row)
+        else:
+            self._store.add(rejected, lambda: self._engine.stored(row))
         if self._config.on_rejected == "fail":
             self._dispatcher.fail(
                 config_error(
@@ -154,6 +155,13 @@ class Sync:
             if total.delivered + total.rejected >= _JUDGED_FROM_ROWS and (error := self._ratio_error(total)):
                 self._dispatcher.fail(error)
 
+    def _open_store(self, catalog: Mapping[str, Any]) -> DeadLetterStore | None:
+        if self._config.rejected_records is None:
+            return None
+        ids = (configured.get("sync_id") for configured in catalog["streams"])
+        label = sync_label(next((i for i in ids if i is not None), None), datetime.now(timezone.utc))
+        return DeadLetterStore(self._config.rejected_records, label, self._engine.stop)
+
     def _reason(self, row: Row, answer: Answer) -> str:
         if answer.status is None and not answer.words and not row.attempts:
             said = answer.summary
@@ -163,7 +171,12 @@ class Sync:
         return f"{said} {REASONS[answer.code].advice}"
 
     def _keep_rejections(self) -> None:
-        pass
+        """Have the last rejected rows stored; called again, it does nothing."""
+        if self._store is not None:
+            try:
+                self._store.close(CANCEL_GRACE_SECONDS if self._cancelled else None)
+            except AirbyteTracedException as error:
+                self._engine.stop(error)
 
     def _ratio_error(self, total: StreamCounters) -> AirbyteTracedException | None:
         limit = self._config.max_rejected_ratio
@@ -258,4 +271,4 @@ def _unknown_stream(stream: StreamId, plans: Mapping[StreamId, StreamPlan]) -> A
         f"{', '.join(map(str, plans)) or 'no streams'}). Refresh the connection's schema in Airbyte. The rows before "
         "it were sent."
     )
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.system_error)
+    return system_error(message)

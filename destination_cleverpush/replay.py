@@ -20,10 +20,11 @@ from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from destination_cleverpush.config import config_error, parse_config
+from destination_cleverpush.config import parse_config
 from destination_cleverpush.dead_letter import parse
 from destination_cleverpush.dead_letter.objects import open_objects
 from destination_cleverpush.dead_letter.rows import SUFFIX, dump, order
+from destination_cleverpush.errors import config_error
 
 _UNPACKED = SUFFIX.removesuffix(".gz")
 _GZIP_MAGIC = b"\x1f\x8b"

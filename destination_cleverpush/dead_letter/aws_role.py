@@ -20,7 +20,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from destination_cleverpush.dead_letter.failures import config_error, transient_error
+from destination_cleverpush.errors import config_error, transient_error
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential

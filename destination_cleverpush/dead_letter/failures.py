@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import re
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+from destination_cleverpush.errors import config_error, transient_error
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
@@ -22,25 +23,6 @@ _METADATA_SERVICES = re.compile(r"169\.254\.\d+\.\d+|fd00:ec2::|metadata\.google
 _MENDABLE_ERRNOS = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP}
 )
-
-
-def config_error(message: str, internal: str | None = None) -> AirbyteTracedException:
-    """A failure that only the user can mend; Airbyte does not try again."""
-    return _error(FailureType.config_error, message, internal)
-
-
-def transient_error(message: str, internal: str | None = None) -> AirbyteTracedException:
-    """A failure that may pass; Airbyte tries again."""
-    return _error(FailureType.transient_error, message, internal)
-
-
-def system_error(message: str, internal: str | None = None) -> AirbyteTracedException:
-    """A failure of the connector itself."""
-    return _error(FailureType.system_error, message, internal)
-
-
-def _error(kind: FailureType, message: str, internal: str | None) -> AirbyteTracedException:
-    return AirbyteTracedException(message=message, internal_message=internal or message, failure_type=kind)
 
 
 def remote_failure(error: BaseException, store: str, advice: str) -> AirbyteTracedException:

@@ -16,7 +16,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from destination_cleverpush.dead_letter.aws_role import AssumedRole, KeyPair, environment_keys, sts_endpoint
-from destination_cleverpush.dead_letter.failures import config_error, local_failure, remote_failure
+from destination_cleverpush.dead_letter.failures import local_failure, remote_failure
 from destination_cleverpush.dead_letter.settings import (
     GcsSettings,
     LocalSettings,
@@ -24,6 +24,7 @@ from destination_cleverpush.dead_letter.settings import (
     S3Settings,
     Settings,
 )
+from destination_cleverpush.errors import config_error
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from destination_cleverpush.dead_letter.failures import config_error
+from destination_cleverpush.errors import config_error
 
 
 @dataclass(frozen=True)

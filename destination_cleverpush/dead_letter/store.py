@@ -13,10 +13,10 @@ from datetime import datetime, timezone
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_cleverpush.dead_letter.failures import system_error, transient_error
 from destination_cleverpush.dead_letter.objects import CHECK_PATIENCE, open_objects
 from destination_cleverpush.dead_letter.rows import encode, folder, part_name
 from destination_cleverpush.dead_letter.settings import Settings
+from destination_cleverpush.errors import system_error, transient_error
 from destination_cleverpush.protocol import StreamId
 from destination_cleverpush.rejected import RejectedRow
 

@@ -17,10 +17,10 @@ from typing import Any
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.answers import Answer, Verdict
-from destination_cleverpush.client import transient_error
 from destination_cleverpush.delivery.checkpoints import Checkpoints, Ticket
 from destination_cleverpush.delivery.concurrency import AdaptiveLimit
 from destination_cleverpush.delivery.throttle import Throttle
+from destination_cleverpush.errors import transient_error
 from destination_cleverpush.operations import Operation
 from destination_cleverpush.protocol import State, StreamId
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destination_cleverpush.answers import Answer, Verdict
-from destination_cleverpush.client import transient_error
 from destination_cleverpush.delivery import dispatcher as module
 from destination_cleverpush.delivery.dispatcher import Dispatcher, Row
+from destination_cleverpush.errors import transient_error
 from destination_cleverpush.operations import Operation
 from destination_cleverpush.protocol import State, StateKind
 from unit_tests.delivery.simulation import FAILED, REFUSED, TAKEN, Server, World, row, simulate, state, throttled

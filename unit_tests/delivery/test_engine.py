@@ -12,10 +12,10 @@ import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.answers import Answer
-from destination_cleverpush.client import transient_error
 from destination_cleverpush.delivery import dispatcher as module
 from destination_cleverpush.delivery.dispatcher import Dispatcher, Row
 from destination_cleverpush.delivery.engine import Engine, Stopped
+from destination_cleverpush.errors import transient_error
 from destination_cleverpush.operations import Operation
 from destination_cleverpush.protocol import State
 from unit_tests.delivery.simulation import TAKEN, row, state
