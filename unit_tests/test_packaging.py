@@ -41,12 +41,14 @@ def top_level_modules(distribution: str) -> set[str]:
 
 def test_the_version_is_the_same_everywhere() -> None:
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
-    assert {
+    found = {
         "installed package": version("destination-cleverpush"),
         "metadata.yaml": metadata["data"]["dockerImageTag"],
         "Dockerfile": first_match(r'io\.airbyte\.version="([^"]+)"', "Dockerfile"),
         "CHANGELOG.md": first_match(r"^## \[?v?(\d+\.\d+\.\d+)", "CHANGELOG.md"),
-    } == dict.fromkeys(("installed package", "metadata.yaml", "Dockerfile", "CHANGELOG.md"), VERSION)
+        "docs/cleverpush.md": first_match(r"^\| *(\d+\.\d+\.\d+) *\|", "docs/cleverpush.md"),
+    }
+    assert found == dict.fromkeys(found, VERSION)
 
 
 def test_the_package_imports_what_it_declares_and_nothing_else() -> None:
