@@ -48,7 +48,8 @@ def texts(field: str, value: Any, code: str = "invalid_value") -> list[str]:
         RowRejected: with `code`, for an object, or for a list that holds anything but plain values.
     """
     if isinstance(value, str):
-        value = _json_list(value) or value.split(",")
+        found = _json_list(value)
+        value = value.split(",") if found is None else found
     items = value if isinstance(value, list) else [value]
     return list(dict.fromkeys(t for item in items if item is not None and (t := text(field, item, code))))
 
@@ -70,7 +71,7 @@ def attribute(field: str, value: Any) -> Any:
     if isinstance(value, list | Mapping):
         try:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_iso)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise RowRejected("invalid_value", f"{field} holds a value that JSON cannot hold.") from None
     raise RowRejected("invalid_value", f"{field} is of a type that CleverPush cannot take.")
 
@@ -80,7 +81,7 @@ def _json_list(value: str) -> list[Any] | None:
         return None
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, list) else None
 
