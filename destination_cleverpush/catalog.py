@@ -90,6 +90,8 @@ def plan_streams(config: Config, catalog: Mapping[str, Any]) -> dict[StreamId, S
         for configured in catalog["streams"]:
             definition = configured["stream"]
             stream = StreamId(definition["name"], definition.get("namespace") or None)
+            if not isinstance(stream.name, str):
+                raise TypeError
             plans[stream] = StreamPlan(stream, config, writer, definition.get("json_schema") or {})
     except (KeyError, TypeError, AttributeError):
         raise config_error("The catalog is not a configured Airbyte catalog: it has no list of streams.") from None
