@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from destination_cleverpush.reasons import REASONS, RowRejected
+
 # Every text begins with a sign that no sentence of the connector holds: a reason that quotes a value is caught.
 _POISON = "☠"
 
@@ -51,6 +53,17 @@ LIKELY_ROWS: st.SearchStrategy[dict[str, Any]] = st.builds(
     st.fixed_dictionaries({"subscription_id": _IDS}, optional={"tags": _TAGS, "email": TEXTS, "phone": _NUMBERS}),
 )
 """Rows of which many can be sent."""
+
+
+def judge(rejected: RowRejected, value: Any) -> None:
+    """A rejection's code is known, its reason is a sentence, and quotes nothing of the value.
+
+    Raises:
+        AssertionError: not so.
+    """
+    assert rejected.code in REASONS
+    assert rejected.reason.endswith(".")
+    assert not any(leaf in rejected.reason for leaf in leaves(value))
 
 
 def leaves(value: Any) -> Iterator[str]:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_cleverpush.reasons import REASONS, RowRejected
+from destination_cleverpush.reasons import RowRejected
 from destination_cleverpush.values import attribute, text, texts
-from unit_tests.strategies import JSON_VALUES, leaves
+from unit_tests.strategies import JSON_VALUES, judge
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_text_is_trimmed_or_the_row_is_rejected(value: Any) -> None:
     try:
         sent = text("field", value)
     except RowRejected as rejected:
-        _judge(rejected, value)
+        judge(rejected, value)
         return
     assert sent == sent.strip()
     if not isinstance(value, str):
@@ -150,7 +150,7 @@ def test_texts_hold_no_blanks_and_no_repeats_or_the_row_is_rejected(value: Any) 
     try:
         sent = texts("field", value)
     except RowRejected as rejected:
-        _judge(rejected, value)
+        judge(rejected, value)
         return
     assert all(item and item == item.strip() for item in sent)
     assert len(set(sent)) == len(sent)
@@ -162,12 +162,12 @@ def test_an_attribute_is_a_plain_json_value_or_the_row_is_rejected(value: Any) -
     try:
         sent = attribute("field", value)
     except RowRejected as rejected:
-        _judge(rejected, value)
+        judge(rejected, value)
         return
     assert isinstance(sent, str | bool | int | float)
     assert json.loads(json.dumps(sent, allow_nan=False)) == sent
     if isinstance(value, list | dict):
-        assert json.loads(sent) == value
+        assert json.loads(str(sent)) == value
     else:
         assert sent == value
 
@@ -175,9 +175,3 @@ def test_an_attribute_is_a_plain_json_value_or_the_row_is_rejected(value: Any) -
 @given(st.lists(st.sampled_from(["a", "b", "c d", "4"])))
 def test_a_list_its_json_text_and_its_comma_separated_text_mean_the_same(items: list[str]) -> None:
     assert texts("tags", items) == texts("tags", ",".join(items)) == texts("tags", json.dumps(items))
-
-
-def _judge(rejected: RowRejected, value: Any) -> None:
-    """The code is known, and the reason quotes nothing."""
-    assert rejected.code in REASONS
-    assert not any(leaf in rejected.reason for leaf in leaves(value))

@@ -1,0 +1,161 @@
+"""Given a row and a mapping, these are the CleverPush fields."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_cleverpush.mapping import RowMapper, look_up
+from destination_cleverpush.writers.subscriptions import KNOWN_FIELDS
+from unit_tests.configurations import make_config, mapped
+from unit_tests.strategies import ROWS
+
+TIMED = {"properties": {"at": {"type": "string", "format": "date-time"}, "day": {"format": "date"}, "odd": True}}
+
+
+def mapper(schema: dict[str, Any] | None = None, **fields: Any) -> RowMapper:
+    return RowMapper(make_config(**fields), KNOWN_FIELDS, schema or {})
+
+
+# --- columns to fields
+
+
+def test_without_a_mapping_columns_keep_their_names() -> None:
+    row = {"subscription_id": "u1", "email": "a@b.example", "tier": "gold"}
+    assert mapper().fields(row) == row
+
+
+def test_nulls_and_airbytes_own_columns_and_the_removed_marker_are_left_out() -> None:
+    row = {
+        "subscription_id": "u1",
+        "email": None,
+        "_airbyte_raw_id": "x",
+        "_airbyte_extracted_at": 1,
+        "_ab_cdc_deleted_at": None,
+        "_ab_cdc_lsn": 7,
+        "gone": False,
+    }
+    assert mapper(removed_field="gone").fields(row) == {"subscription_id": "u1"}
+
+
+def test_a_mapped_column_goes_under_its_new_name_and_not_under_its_own() -> None:
+    found = mapper(field_mapping=mapped(subscription_id="id", loyalty="tier")).fields(
+        {"id": "u1", "tier": "gold", "city": "Kiel"}
+    )
+    assert found == {"subscription_id": "u1", "loyalty": "gold", "city": "Kiel"}
+
+
+def test_an_airbyte_column_is_sent_where_it_is_mapped_by_name() -> None:
+    found = mapper(field_mapping=mapped(changed="_ab_cdc_updated_at")).fields({"_ab_cdc_updated_at": "2024-05-01"})
+    assert found == {"changed": "2024-05-01"}
+
+
+def test_a_column_does_not_take_the_place_of_a_mapped_one() -> None:
+    config = mapped(email="work_email")
+    assert mapper(field_mapping=config).fields({"email": "old@b.example", "work_email": "new@b.example"}) == {
+        "email": "new@b.example"
+    }
+    assert mapper(field_mapping=config).fields({"email": "old@b.example", "work_email": None}) == {}
+
+
+def test_one_column_may_fill_two_fields() -> None:
+    config = mapped(subscription_id="id", crm_id="id")
+    assert mapper(field_mapping=config).fields({"id": 7}) == {"subscription_id": 7, "crm_id": 7}
+
+
+def test_a_dotted_path_reaches_into_nested_columns_and_the_rest_of_them_is_not_sent() -> None:
+    row = {"id": "u1", "profile": {"address": {"city": "Kiel"}, "born": "1990"}, "tier": "gold"}
+    found = mapper(field_mapping=mapped(subscription_id="id", city="profile.address.city")).fields(row)
+    assert found == {"subscription_id": "u1", "city": "Kiel", "tier": "gold"}
+
+
+@pytest.mark.parametrize("profile", [None, "text", 5, [], {}, {"city": None}, {"town": "Kiel"}])
+def test_a_path_that_leads_nowhere_leaves_the_field_out(profile: Any) -> None:
+    assert mapper(field_mapping=mapped(city="profile.city")).fields({"profile": profile}) == {}
+
+
+def test_a_column_whose_name_has_dots_is_preferred_to_a_path() -> None:
+    assert look_up({"a.b": 1, "a": {"b": 2}}, "a.b", ["a", "b"]) == 1
+    assert look_up({"a": {"b": 2}}, "a.b", ["a", "b"]) == 2
+    assert look_up({"a": {"b": 2}}, "a.c", ["a", "c"]) is None
+
+
+def test_columns_without_a_mapping_can_be_ignored() -> None:
+    found = mapper(field_mapping=mapped(subscription_id="id"), unmapped_fields="ignore").fields(
+        {"id": "u1", "email": "a@b.example", "tier": "gold"}
+    )
+    assert found == {"subscription_id": "u1"}
+
+
+def test_without_any_mapping_ignoring_keeps_the_fields_that_cleverpush_knows() -> None:
+    found = mapper(unmapped_fields="ignore").fields({"subscription_id": "u1", "email": "a@b.example", "tier": "gold"})
+    assert found == {"subscription_id": "u1", "email": "a@b.example"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sent"),
+    [
+        ("at", "2024-05-01 12:30:00", "2024-05-01T12:30:00"),
+        ("at", "2024-05-01 12:30:00.5 +02:00", "2024-05-01T12:30:00.5+02:00"),
+        ("at", "2024-05-01T12:30:00Z", "2024-05-01T12:30:00Z"),
+        ("at", "yesterday at noon", "yesterday at noon"),
+        ("at", 5, 5),
+        ("day", "2024-05-01", "2024-05-01"),
+        ("note", "2024-05-01 12:30:00", "2024-05-01 12:30:00"),  # a text that only looks like a time
+    ],
+)
+def test_timestamps_are_sent_as_iso_8601(column: str, value: Any, sent: Any) -> None:
+    assert mapper(TIMED).fields({column: value}) == {column: sent}
+    assert mapper(TIMED, field_mapping=mapped(renamed=column)).fields({column: value}) == {"renamed": sent}
+
+
+@pytest.mark.parametrize("schema", [{"properties": None}, {"properties": []}, {"properties": {"at": "string"}}])
+def test_a_strange_schema_names_no_timestamps(schema: dict[str, Any]) -> None:
+    assert mapper(schema).fields({"at": "2024-05-01 12:30"}) == {"at": "2024-05-01 12:30"}
+
+
+# --- the removed marker
+
+
+@pytest.mark.parametrize("marker", [None, False, 0, 0.0, "", " ", "false", "False", "0", "null", [], {}])
+def test_a_row_is_kept(marker: Any) -> None:
+    assert mapper(removed_field="gone").removed({"gone": marker}) is False
+
+
+def test_a_row_without_a_marker_is_kept() -> None:
+    assert mapper().removed({"subscription_id": "u1"}) is False
+
+
+@pytest.mark.parametrize("marker", [True, 1, -1, 0.5, "2024-05-01T00:00:00Z", "true", "yes", "no", [0], {"at": None}])
+def test_a_row_is_removed(marker: Any) -> None:
+    assert mapper(removed_field="gone").removed({"gone": marker}) is True
+
+
+def test_the_marker_may_be_nested_and_is_airbytes_own_by_default() -> None:
+    assert mapper(removed_field="meta.gone").removed({"meta": {"gone": True}}) is True
+    assert mapper().removed({"_ab_cdc_deleted_at": "2024-05-01"}) is True
+
+
+# --- whatever the row holds
+
+
+@given(ROWS, st.sampled_from(["send", "ignore"]), st.booleans())
+def test_fields_are_the_rows_own_values_without_nulls_and_airbytes_columns(
+    row: dict[str, Any], unmapped: str, with_mapping: bool
+) -> None:
+    mapping = mapped(subscription_id="profile.id", tier="a.b") if with_mapping else []
+    subject = mapper(field_mapping=mapping, unmapped_fields=unmapped)
+    before = copy.deepcopy(row)
+    found = subject.fields(row)
+    subject.removed(row)
+    assert repr(row) == repr(before), "a row is never changed"
+    assert repr(subject.fields(row)) == repr(found), "the same row gives the same fields"
+    assert None not in found.values()
+    assert not any(name.startswith(("_airbyte_", "_ab_")) for name in found)
+    if not with_mapping:
+        assert all(found[name] is row[name] for name in found)
+        assert subject.fields(found) == found

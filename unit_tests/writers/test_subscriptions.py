@@ -1,0 +1,98 @@
+"""Given a subscription's fields, these are the calls."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from destination_cleverpush.operations import Action, Operation
+from destination_cleverpush.reasons import RowRejected
+from destination_cleverpush.writers.subscriptions import SubscriptionWriter
+from unit_tests.strategies import ROWS, judge
+
+
+def put(form: str | None = None, /, **fields: Any) -> dict[str, Any]:
+    """The body of the one call that brings `u1` with these fields to CleverPush."""
+    [(action, payload)] = SubscriptionWriter(form).put("u1", {"subscription_id": "u1", **fields})
+    assert action is Action.SYNC
+    return payload
+
+
+def test_the_id_goes_as_the_attribute_by_which_cleverpush_finds_the_subscription() -> None:
+    assert put() == {"customAttributes": {"user_id": "u1"}}
+
+
+def test_contact_and_profile_fields_have_names_of_their_own_and_all_else_is_an_attribute() -> None:
+    assert put(
+        email=" a@b.example ", phone=4943112345, topics="news, sports", country="DE", language="de", tier="gold", age=34
+    ) == {
+        "emailAddress": "a@b.example",
+        "phoneNumber": "4943112345",
+        "topics": ["news", "sports"],
+        "country": "DE",
+        "language": "de",
+        "customAttributes": {"tier": "gold", "age": 34, "user_id": "u1"},
+    }
+
+
+def test_the_opt_in_form_is_sent_with_an_email_and_with_nothing_else() -> None:
+    assert put("form1", email="a@b.example")["emailOptInFormId"] == "form1"
+    assert "emailOptInFormId" not in put("form1", phone="+49431")
+    assert "emailOptInFormId" not in put("form1", email=" ")
+    assert "emailOptInFormId" not in put(None, email="a@b.example")
+
+
+def test_blank_contact_fields_are_left_out_and_no_topics_are_said_to_be_none() -> None:
+    assert put(email="", phone=" ", country="", topics="", tier="") == {
+        "topics": [],
+        "customAttributes": {"tier": "", "user_id": "u1"},
+    }
+
+
+def test_attributes_keep_their_type_and_nested_ones_become_text() -> None:
+    attributes = put(vip=True, score=7.5, visits=3, address={"city": "Kiel"}, seen=["a", 1])["customAttributes"]
+    assert attributes == {
+        "vip": True, "score": 7.5, "visits": 3, "address": '{"city":"Kiel"}', "seen": '["a",1]', "user_id": "u1",
+    }  # fmt: skip
+
+
+def test_a_column_named_user_id_does_not_take_the_place_of_the_id() -> None:
+    assert put(user_id="someone else")["customAttributes"] == {"user_id": "u1"}
+
+
+@pytest.mark.parametrize("field", ["email", "phone", "country", "language"])
+def test_a_list_where_one_value_belongs_rejects_the_row(field: str) -> None:
+    with pytest.raises(RowRejected) as rejected:
+        put(**{field: ["a", "b"]})
+    assert (rejected.value.code, rejected.value.reason) == (
+        "invalid_value",
+        f"{field} is a list, and one text or number is needed.",
+    )
+
+
+def test_removing_unsubscribes_the_native_subscription() -> None:
+    assert SubscriptionWriter("form1").remove("native1", {"email": ["not looked at"]}) == [
+        Operation(Action.UNSUBSCRIBE, {"subscriptionId": "native1"})
+    ]
+
+
+@given(ROWS)
+def test_whatever_the_fields_hold_the_call_is_json_or_the_row_is_rejected(row: dict[str, Any]) -> None:
+    fields = {name: value for name, value in row.items() if value is not None}
+    before = copy.deepcopy(fields)
+    try:
+        [operation] = SubscriptionWriter("form1").put("u1", fields)
+    except RowRejected as rejected:
+        judge(rejected, fields)
+        return
+    assert repr(fields) == repr(before)
+    assert SubscriptionWriter("form1").put("u1", fields) == [operation]
+    json.dumps(operation.payload, allow_nan=False)
+    attributes = operation.payload["customAttributes"]
+    assert attributes["user_id"] == "u1"
+    assert all(value is not None for value in [*operation.payload.values(), *attributes.values()])
+    assert all(topic and topic == topic.strip() for topic in operation.payload.get("topics", []))
