@@ -1,0 +1,104 @@
+"""The simulator as a process of its own, for tests and scripts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from integration_tests.simulator.model import DEFAULT_ACCOUNT
+
+_ROOT = Path(__file__).parents[2]
+
+
+class Simulator:
+    """A running simulator: where it is, what opens it, and what is in it."""
+
+    def __init__(self, url: str, config: Mapping[str, Any], pid: int) -> None:
+        account = (config.get("accounts") or (DEFAULT_ACCOUNT,))[0]
+        self.url = url
+        self.pid = pid
+        self.api_key: str = account["api_key"]
+        self.channel_id: str = account["channels"][0]["_id"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def connector_config(self, object_type: str = "subscriptions", **more: Any) -> dict[str, Any]:
+        """A connector's configuration for this simulator; `advanced` is merged."""
+        advanced = {"base_url": self.url, **more.pop("advanced", {})}
+        return {
+            "channel_id": self.channel_id,
+            "api_key": self.api_key,
+            "object_type": object_type,
+            "advanced": advanced,
+            **more,
+        }
+
+    def state(self, channel: str | None = None) -> dict[str, Any]:
+        """`{"channel": id, "subscriptions": [{"id", "subscribed", "customAttributes", "tags", "topics", ...}]}`."""
+        return self._get("state" + (f"?channel={channel}" if channel else ""))
+
+    def by_user(self) -> dict[str, dict[str, Any]]:
+        """The subscriptions that have a `user_id`, by it."""
+        found = self.state()["subscriptions"]
+        return {s["customAttributes"]["user_id"]: s for s in found if "user_id" in s["customAttributes"]}
+
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        """The subscriptions by CleverPush's own ID."""
+        return {s["id"]: s for s in self.state()["subscriptions"]}
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls in the order in which they ended; `json` is the body as JSON, where it is some."""
+        calls: list[dict[str, Any]] = self._get("calls")["calls"]
+        for call in calls:
+            call["json"] = json.loads(call["body"]) if call["body"].startswith("{") else None
+        return calls
+
+    def stats(self) -> dict[str, Any]:
+        """`{"calls", "by_route", "most_in_flight", "most_in_flight_per_subscription"}`."""
+        return self._get("stats")
+
+    def set_faults(self, **settings: Any) -> None:
+        """Replace the faults, see :mod:`integration_tests.simulator.faults`; without any: nothing goes wrong."""
+        self._session.post(f"{self.url}/_simulator/faults", json=settings, timeout=30).raise_for_status()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._session.post(f"{self.url}/_simulator/reset", timeout=30).raise_for_status()
+
+    def _get(self, what: str) -> dict[str, Any]:
+        response = self._session.get(f"{self.url}/_simulator/{what}", timeout=60)
+        response.raise_for_status()
+        found: dict[str, Any] = response.json()
+        return found
+
+
+@contextmanager
+def start_simulator(config: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[Simulator]:
+    """A simulator on a free port of this machine, ended with the block.
+
+    Args:
+        config: see :class:`integration_tests.simulator.server.Server`; `settings` are merged into it.
+    """
+    merged = {**(config or {}), **settings}
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(merged, file)
+        file.flush()
+        command = [sys.executable, "-m", "integration_tests.simulator", "--config", file.name]
+        with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                if not line:
+                    raise RuntimeError("the simulator did not start")
+                yield Simulator(json.loads(line)["url"], merged, process.pid)
+            finally:
+                process.terminate()
+                process.wait(10)

@@ -1,0 +1,176 @@
+"""The simulator on a socket: a thin layer of aiohttp over the model and the faults, and routes to look inside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from integration_tests.simulator.faults import Fault, Faults
+from integration_tests.simulator.model import DEFAULT_ACCOUNT, CleverPush, Request, subject
+
+INSPECTION = "/_simulator/"
+
+
+class Server:
+    """One simulator.
+
+    Args:
+        config: `{"accounts": [...], "faults": {...}, "keep_calls": N}`; all are optional. `latency` is short for
+            `faults.latency`. Without `keep_calls` all calls are kept.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew with what the configuration says."""
+        self.api = CleverPush(self._config.get("accounts") or (DEFAULT_ACCOUNT,))
+        self.set_faults({"latency": self._config.get("latency", 0.0), **self._config.get("faults", {})})
+        self._calls: deque[dict[str, Any]] = deque(maxlen=self._config.get("keep_calls"))
+        self._count = 0
+        self._by_route: Counter[str] = Counter()
+        self._in_flight: Counter[str | None] = Counter()
+        self._most_in_flight = 0
+        self._most_per_subscription = 0
+
+    def set_faults(self, settings: Mapping[str, Any]) -> None:
+        """Replace the faults; their seconds count from now."""
+        self._faults = Faults(settings, time.monotonic())
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        body = await request.read()
+        if request.path.startswith(INSPECTION):
+            return self._inspect(request, body)
+        arrived, about = time.monotonic(), subject(body)
+        self._count += 1
+        sequence = self._count
+        self._in_flight[about] += 1
+        self._most_in_flight = max(self._most_in_flight, self._in_flight.total())
+        if about is not None:
+            self._most_per_subscription = max(self._most_per_subscription, self._in_flight[about])
+        status: int | str = "broken off"
+        try:
+            fault = self._faults.choose(request.path, about, arrived)
+            if delay := self._faults.latency():
+                await asyncio.sleep(delay)
+            status, response = await self._answer(request, body, fault)
+            return response
+        finally:
+            self._in_flight[about] -= 1
+            if not self._in_flight[about]:
+                del self._in_flight[about]
+            self._by_route[f"{request.method} {request.path} {status}"] += 1
+            if self._calls.maxlen != 0:
+                self._calls.append(
+                    {
+                        "seq": sequence,
+                        "arrived": arrived,
+                        "finished": time.monotonic(),
+                        "method": request.method,
+                        "path": request.path,
+                        "body": body.decode("utf-8", "replace"),
+                        "status": status,
+                        "subscription": about,
+                    }
+                )
+
+    async def _answer(
+        self, request: web.BaseRequest, body: bytes, fault: Fault | None
+    ) -> tuple[int | str, web.StreamResponse]:
+        kind = fault.kind if fault else ""
+        if fault and kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        if fault and kind == "hang":
+            await asyncio.sleep(fault.seconds)
+            return "broken off", _reset(request)
+        if kind == "reset_before":
+            return "broken off", _reset(request)
+        if fault and kind == "status":
+            return fault.status, _response(fault.status, fault.body, fault.headers)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        status, answer = self.api.handle(Request(request.method, request.path, request.query, headers, body))
+        if kind == "reset_after":
+            return "broken off", _reset(request)
+        if fault and kind == "html":
+            return fault.status, _response(fault.status, "<html><body>Maintenance</body></html>", fault.headers)
+        if kind == "truncated":
+            transport = request.transport
+            if transport is not None:
+                transport.write(
+                    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"id": "'
+                )
+                transport.close()
+            return "broken off", web.Response()
+        return status, _response(status, answer, {})
+
+    def _inspect(self, request: web.BaseRequest, body: bytes) -> web.Response:
+        what = request.path.removeprefix(INSPECTION)
+        if request.method == "POST" and what == "reset":
+            self.reset()
+            return _response(200, {}, {})
+        if request.method == "POST" and what == "faults":
+            self.set_faults(json.loads(body))
+            return _response(200, {}, {})
+        if what == "calls":
+            return _response(200, {"calls": list(self._calls)}, {})
+        if what == "stats":
+            return _response(
+                200,
+                {
+                    "calls": self._count,
+                    "by_route": dict(self._by_route),
+                    "most_in_flight": self._most_in_flight,
+                    "most_in_flight_per_subscription": self._most_per_subscription,
+                },
+                {},
+            )
+        if what == "state":
+            channels = [channel for account in self.api.accounts for channel in account.channels.values()]
+            wanted = request.query.get("channel", channels[0].id)
+            channel = next((channel for channel in channels if channel.id == wanted), None)
+            if channel is not None:
+                shown = [subscription.as_json() for subscription in channel.subscriptions.values()]
+                return _response(200, {"channel": channel.id, "subscriptions": shown}, {})
+        return _response(404, {"error": "Nothing to inspect here"}, {})
+
+
+async def serve(config: Mapping[str, Any], host: str, port: int, ready: Any) -> None:
+    """Serve until cancelled. `ready` is called with the URL once the socket listens; port 0 takes a free one."""
+    runner = web.ServerRunner(web.Server(Server(config)), access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        await site.start()
+        bound = runner.addresses[0][1]
+        ready(f"http://{host}:{bound}")
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def _response(status: int, body: Any, headers: Mapping[str, str]) -> web.Response:
+    if isinstance(body, str):
+        kind = "text/html" if body.startswith("<") else "text/plain"
+        return web.Response(status=status, text=body, content_type=kind, headers=headers)
+    return web.Response(status=status, body=json.dumps(body).encode(), content_type="application/json", headers=headers)
+
+
+def _reset(request: web.BaseRequest) -> web.Response:
+    """Break the connection off with a reset."""
+    transport = request.transport
+    if transport is not None:
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response()
