@@ -1,7 +1,8 @@
-"""Credentials of an AWS role, assumed with an access key: what obstore does only for web identities.
+"""Credentials of an AWS role, assumed with an access key or with a web identity token.
 
-One call of the AWS Security Token Service (STS API reference, `AssumeRole`), signed as "AWS Signature Version 4 for API
-requests" in the IAM user guide describes. botocore would do the same with some 15 MB of service descriptions.
+obstore assumes roles by web identity alone. Here it is one call of the AWS Security Token Service (STS API reference,
+`AssumeRole` and `AssumeRoleWithWebIdentity`), the former signed as "AWS Signature Version 4 for API requests" in the
+IAM user guide describes. botocore would do it with some 15 MB of service descriptions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 _TIMEOUT_SECONDS = 20
+_FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _ANSWER_PARTS = re.compile(r"<(AccessKeyId|SecretAccessKey|SessionToken|Expiration)>([^<]+)<")
 
 
@@ -53,6 +56,12 @@ def environment_keys() -> KeyPair | None:
     return KeyPair(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None) if key and secret else None
 
 
+def web_identity() -> Path | None:
+    """The token file that AWS's own tools use; Kubernetes on AWS sets it (IAM roles for service accounts)."""
+    file = os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+    return Path(file) if file else None
+
+
 def sts_endpoint(region: str) -> str:
     """The address of the token service in a region, or that in the variable that AWS's own tools read."""
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
@@ -64,14 +73,19 @@ class AssumedRole:
 
     The external ID that a role may ask for is taken from AWS_ASSUME_ROLE_EXTERNAL_ID, where Airbyte puts it.
 
+    Args:
+        role_arn: the role.
+        region: whose token service is asked.
+        identity: who assumes it: an access key, or the file of a web identity token.
+
     Attributes:
         failure: why the last call failed; obstore wraps what is raised here into an error of its own.
     """
 
-    def __init__(self, role_arn: str, region: str, keys: KeyPair) -> None:
+    def __init__(self, role_arn: str, region: str, identity: KeyPair | Path) -> None:
         self._role_arn = role_arn
         self._region = region
-        self._keys = keys
+        self._identity = identity
         self.failure: AirbyteTracedException | None = None
 
     def __call__(self) -> S3Credential:
@@ -89,16 +103,16 @@ class AssumedRole:
         return credential
 
     def _assume(self) -> S3Credential:
-        external_id = os.environ.get("AWS_ASSUME_ROLE_EXTERNAL_ID")
-        form = {
-            "Action": "AssumeRole",
-            "Version": "2011-06-15",
-            "RoleArn": self._role_arn,
-            "RoleSessionName": "destination-cleverpush",
-            **({"ExternalId": external_id} if external_id else {}),
-        }
-        url, body = sts_endpoint(self._region).rstrip("/") + "/", urlencode(form)
-        headers = signed_headers(self._keys, self._region, url, body, datetime.now(timezone.utc))
+        url = sts_endpoint(self._region).rstrip("/") + "/"
+        form = {"Version": "2011-06-15", "RoleArn": self._role_arn, "RoleSessionName": "destination-cleverpush"}
+        if isinstance(self._identity, KeyPair):
+            external_id = os.environ.get("AWS_ASSUME_ROLE_EXTERNAL_ID")
+            body = urlencode({"Action": "AssumeRole", **form, **({"ExternalId": external_id} if external_id else {})})
+            headers = signed_headers(self._identity, self._region, url, body, datetime.now(timezone.utc))
+        else:
+            token = _read_token(self._identity)
+            body = urlencode({"Action": "AssumeRoleWithWebIdentity", **form, "WebIdentityToken": token})
+            headers = {"content-type": _FORM}
         answer = _post(url, body, headers, self._role_arn)
         parts = dict(_ANSWER_PARTS.findall(answer))
         try:
@@ -110,6 +124,16 @@ class AssumedRole:
             }
         except (KeyError, ValueError):
             raise transient_error(f"AWS STS gave no readable credentials for the role '{self._role_arn}'.") from None
+
+
+def _read_token(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise config_error(
+            f"The web identity token for the dead letter store's role cannot be read ({type(error).__name__}). Check "
+            "AWS_WEB_IDENTITY_TOKEN_FILE in the connector's environment."
+        ) from None
 
 
 def _post(url: str, body: str, headers: dict[str, str], role_arn: str) -> str:
@@ -139,7 +163,7 @@ def _post(url: str, body: str, headers: dict[str, str], role_arn: str) -> str:
         )
     raise config_error(
         f"AWS STS refused to assume the role '{role_arn}' of the dead letter store (HTTP {response.status_code}). "
-        "Check the access key, that it may call sts:AssumeRole, and that the role's trust policy names its user."
+        "Check the access key or web identity, that it may assume roles, and that the role's trust policy names it."
     )
 
 
@@ -152,7 +176,7 @@ def signed_headers(keys: KeyPair, region: str, url: str, body: str, now: datetim
     """The headers of a signed form POST to STS."""
     parts = urlsplit(url)
     headers = {
-        "content-type": "application/x-www-form-urlencoded; charset=utf-8",
+        "content-type": _FORM,
         "host": parts.netloc,
         "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
         **({"x-amz-security-token": keys.session_token} if keys.session_token else {}),

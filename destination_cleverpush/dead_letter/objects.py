@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from destination_cleverpush.dead_letter.aws_role import AssumedRole, KeyPair, environment_keys, sts_endpoint
+from destination_cleverpush.dead_letter.aws_role import AssumedRole, KeyPair, environment_keys, web_identity
 from destination_cleverpush.dead_letter.failures import local_failure, remote_failure
 from destination_cleverpush.dead_letter.settings import (
     GcsSettings,
@@ -226,9 +226,6 @@ def _open_s3(settings: S3Settings, role: AssumedRole | None, client: ClientConfi
         # Given by a provider, so that no session token of the environment is mixed with the configured keys.
         keys = KeyPair(settings.access_key_id, settings.secret_access_key)
         credentials = keys.credential
-    elif role is None and settings.role_arn:
-        config["role_arn"] = settings.role_arn
-        config["sts_endpoint"] = sts_endpoint(settings.s3_bucket_region)
     return S3Store(
         settings.s3_bucket_name,
         config=config,
@@ -239,17 +236,15 @@ def _open_s3(settings: S3Settings, role: AssumedRole | None, client: ClientConfi
 
 
 def _role(settings: S3Settings) -> AssumedRole | None:
-    """The role to assume by access key; None without a role, or where a web identity token stands for the key."""
     if settings.role_arn is None:
         return None
+    identity: KeyPair | Path | None
     if settings.access_key_id and settings.secret_access_key:
-        keys: KeyPair | None = KeyPair(settings.access_key_id, settings.secret_access_key)
+        identity = KeyPair(settings.access_key_id, settings.secret_access_key)
     else:
-        keys = environment_keys()
-    if keys is not None:
-        return AssumedRole(settings.role_arn, settings.s3_bucket_region, keys)
-    if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
-        return None
+        identity = environment_keys() or web_identity()
+    if identity is not None:
+        return AssumedRole(settings.role_arn, settings.s3_bucket_region, identity)
     raise config_error(
         "The role in 'rejected_records.role_arn' cannot be assumed without credentials: fill in the access key ID and "
         "the secret access key, or run the connector with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with a web "

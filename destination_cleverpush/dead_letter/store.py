@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.dead_letter.objects import CHECK_PATIENCE, open_objects
@@ -114,7 +113,7 @@ class DeadLetterStore:
     def probe(self) -> None:
         """Write an object and delete it again.
 
-        An access that may write and not delete is enough for the store: the object then stays, and the log says so.
+        The store itself never deletes, so writing is enough: an object that cannot be deleted stays, and the log tells.
 
         Raises:
             AirbyteTracedException: `config_error` or `transient_error`, saying what to do.
@@ -124,11 +123,9 @@ class DeadLetterStore:
         objects.put(name, b"Written by the connection check of destination-cleverpush; safe to delete.\n")
         try:
             objects.delete(name)
-        except AirbyteTracedException as error:
-            if error.failure_type is not FailureType.config_error:
-                raise
+        except AirbyteTracedException:
             _LOGGER.warning(
-                "The dead letter store can be written, but the check may not delete its object '%s' again. It can be "
+                "The dead letter store can be written, but the check could not delete its object '%s' again. It can be "
                 "deleted by hand; the store itself needs no right to delete.",
                 name,
             )
