@@ -65,16 +65,30 @@ def form_fields(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
     for name, prop in schema["properties"].items():
         if "properties" in prop:
             yield from form_fields(prop, f"{prefix}{name}.")
-        elif "oneOf" not in prop:
-            default = f"`{json.dumps(prop['default']).strip(chr(34))}`" if "default" in prop else ""
+        else:
+            default = prop.get("default")
+            told = default or '""' if isinstance(default, str) else json.dumps(default)
             required = "yes" if name in schema.get("required", []) else "no"
-            yield f"{prefix}{name}", prop["title"], required, default
+            yield f"{prefix}{name}", prop["title"], required, "" if default is None else f"`{told}`"
 
 
 def test_the_table_of_the_configuration_is_the_spec() -> None:
     told = {unquoted(row[0]): tuple(row[1:4]) for row in table(section(USER_PAGE, "## Configuration"), "Key")}
     fields = form_fields(load_spec()["connectionSpecification"])
     assert told == {key: (title, required, default) for key, title, required, default in fields}
+
+
+def test_the_table_of_dead_letter_stores_is_the_spec() -> None:
+    told = {tuple(map(unquoted, row[:5])) for row in table(section(USER_PAGE, "## Configuration"), "Store")}
+    options = load_spec()["connectionSpecification"]["properties"]["rejected_records"]["oneOf"]
+    assert told == {
+        (option["properties"]["storage_type"]["const"], key, title, required, unquoted(default))
+        for option in options
+        for key, title, required, default in form_fields(option)
+        if key != "storage_type"
+    }
+    kinds = [option["properties"]["storage_type"]["const"] for option in options]
+    assert [kind for kind in kinds if f"`{kind}`" not in section(USER_PAGE, "### Dead letter store")] == []
 
 
 def test_every_choice_of_the_form_is_explained() -> None:
@@ -113,7 +127,8 @@ def test_the_messages_in_the_readme_are_those_of_the_code() -> None:
     beginnings = [part for row in rows for cell in row[0].split(", ") for part in unquoted(cell).split("…")]
     assert len(beginnings) > len(rows)
     assert [part for part in beginnings if part not in code] == []
-    assert {unquoted(row[1]) for row in rows} == {"config_error", "transient_error", "system_error"}
+    kinds = {unquoted(kind) for row in rows for kind in row[1].split(" or ")}
+    assert kinds == {"config_error", "transient_error", "system_error"}
 
 
 class Example:
