@@ -58,7 +58,7 @@ class Faults:
     def __init__(self, settings: Mapping[str, Any], now: float) -> None:
         self._rng = random.Random(settings.get("seed", 0))
         self._latency = settings.get("latency", 0.0)
-        self._limit = settings.get("rate_limit")
+        self._limit: Mapping[str, float] = settings.get("rate_limit", {})
         self._rules = [dict(rule) for rule in settings.get("rules", ())]
         for rule in self._rules:
             if rule.get("kind") not in KINDS:
@@ -67,7 +67,7 @@ class Faults:
         self._scale = float(settings.get("time_scale", 1.0))
         self._seen = [0] * len(self._rules)
         self._used = [0] * len(self._rules)
-        self._tokens, self._filled_at = float((self._limit or {}).get("burst", 0)), now
+        self._tokens, self._filled_at = float(self._limit.get("burst", 0)), now
         self._window, self._in_window = -1, 0
 
     def latency(self) -> float:
