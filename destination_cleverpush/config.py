@@ -7,13 +7,16 @@ adds only the rules that JSON Schema cannot express. Messages name the field and
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 from jsonschema import Draft7Validator, ValidationError
+from jsonschema.validators import extend
 
 from destination_cleverpush.dead_letter.settings import Settings as DeadLetterSettings
 from destination_cleverpush.dead_letter.settings import parse as parse_dead_letter
@@ -94,14 +97,21 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         AirbyteTracedException: `config_error` that names the offending field, never its value.
     """
     schema = load_spec()["connectionSpecification"]
-    raw = _tidy(raw)
-    error = min(Draft7Validator(schema).iter_errors(raw), key=_rank, default=None)
+    try:
+        raw = _tidy(raw)
+    except RecursionError:
+        raise config_error("The configuration is nested too deeply.") from None
+    error = min(_Validator(schema).iter_errors(raw), key=_rank, default=None)
     if error is not None:
         raise config_error(_sentence(error))
     values = _with_defaults(schema, raw)
     advanced = values["advanced"]
     mapping = tuple(FieldMapping(m["source"], m["destination"]) for m in values["field_mapping"])
     _check_mapping(mapping)
+    if not _callable(advanced["base_url"]):
+        raise config_error(
+            "The configuration field 'advanced.base_url' (API Address) names a host or a port that cannot exist."
+        )
     return Config(
         channel_id=values["channel_id"],
         api_key=values["api_key"],
@@ -123,6 +133,28 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             progress_interval_seconds=float(advanced["progress_interval_seconds"]),
         ),
     )
+
+
+def _is_number(_checker: object, value: Any) -> bool:
+    """Python reads NaN and Infinity as numbers, which no JSON number is."""
+    return Draft7Validator.TYPE_CHECKER.is_type(value, "number") and not (
+        isinstance(value, float) and not math.isfinite(value)
+    )
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft7Validator, type_checker=Draft7Validator.TYPE_CHECKER.redefine("number", _is_number)
+)
+
+
+def _callable(address: str) -> bool:
+    """Whether an address of the right form can be called: its port exists, and its host is a possible name."""
+    try:
+        parts = urlsplit(address)
+        (parts.hostname or "").encode("idna")
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _tidy(value: Any) -> Any:
@@ -148,15 +180,15 @@ def _with_defaults(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[st
 def _check_mapping(mapping: tuple[FieldMapping, ...]) -> None:
     destinations = [m.destination for m in mapping]
     for number, m in enumerate(mapping):
-        place = f"The configuration field 'field_mapping.{number}"
-        if m.destination in destinations[:number]:
+        place = f"The configuration field 'field_mapping.{number}.destination'"
+        if (first := destinations.index(m.destination)) < number:
             raise config_error(
-                f"{place}.destination' names the CleverPush field '{m.destination}' a second time. "
+                f"{place} names the same CleverPush field as 'field_mapping.{first}.destination'. "
                 "Map one column to each field."
             )
         if m.destination == "user_id":
             raise config_error(
-                f"{place}.destination' is 'user_id', which CleverPush uses to find a subscription. "
+                f"{place} is 'user_id', which CleverPush uses to find a subscription. "
                 "Map the column to 'subscription_id' instead; it is sent as user_id."
             )
 

@@ -38,6 +38,13 @@ def actions(row: dict[str, Any], **fields: Any) -> list[Action]:
     return [operation.action for operation in operations(row, **fields)]
 
 
+NO_STREAMS: list[Any] = [None, "users", 5, {"users": {}}, [None], [{}]]
+NO_DEFINITIONS: list[Any] = [
+    *(None, [], {}, {"name": None}, {"name": ["users"]}),
+    *({"name": "users", "namespace": {"a": 1}}, {"name": "users", "json_schema": "none"}),
+]
+
+
 # --- modes
 
 
@@ -117,17 +124,8 @@ def test_an_empty_catalog_has_no_plans() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [
-        {}, {"streams": None}, {"streams": "users"}, {"streams": 5}, {"streams": {"users": {}}}, {"streams": [None]},
-        *(
-            {"streams": [{"stream": stream}]}
-            for stream in (
-                None, [], {}, {"name": None}, {"name": ["users"]}, {"name": "users", "namespace": {"a": 1}},
-                {"name": "users", "json_schema": "none"},
-            )
-        ),
-    ],
-)  # fmt: skip
+    [{}, *({"streams": streams} for streams in NO_STREAMS), *({"streams": [{"stream": d}]} for d in NO_DEFINITIONS)],
+)
 def test_a_catalog_that_is_none_is_a_config_error(broken: dict[str, Any]) -> None:
     with pytest.raises(AirbyteTracedException, match="not a configured Airbyte catalog") as failed:
         plan_streams(make_config(), broken)
