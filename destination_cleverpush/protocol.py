@@ -281,7 +281,7 @@ def error_trace(error: AirbyteTracedException, now: float, stack: str | None = N
         "type": "TRACE",
         "trace": {
             "type": "ERROR",
-            "emitted_at": now * 1000,
+            "emitted_at": int(now * 1000),
             "error": {
                 "message": filter_secrets(error.message or ""),
                 "internal_message": filter_secrets(error.internal_message or ""),

@@ -9,7 +9,7 @@ from __future__ import annotations
 _START = 4
 _FEWEST_SAMPLES = 16
 _RISEN = 2.0
-_SLACK_SECONDS = 0.05
+_SLACK_SECONDS = 0.001
 _HELPED = 0.9
 
 
