@@ -1,0 +1,10 @@
+"""The small form of :mod:`integration_tests.rejections`; the large one is a command of its own."""
+
+from __future__ import annotations
+
+from integration_tests.rejections import REFUSALS, run
+
+
+def test_refused_rows_are_counted_and_kept_though_the_process_is_killed() -> None:
+    refused = run(count=6_000, kills=2, seed=3)
+    assert refused == dict.fromkeys(REFUSALS, 100)
