@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,11 @@ def _judge(attempts: Attempts, count: int, store: Path, simulator: Simulator) ->
 
 def _feed(process: subprocess.Popen[str], count: int, start: int) -> None:
     assert process.stdin is not None
-    try:
+    with suppress(BrokenPipeError):  # it was killed
         for line in lines(count, start):
             process.stdin.write(line + "\n")
+    with suppress(BrokenPipeError):
         process.stdin.close()
-    except BrokenPipeError:
-        return  # it was killed
 
 
 def main() -> None:

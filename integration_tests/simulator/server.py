@@ -48,7 +48,10 @@ class Server:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        body = await request.read()
+        try:
+            body = await request.read()
+        except ConnectionResetError:  # the client went away in the middle of its request
+            return web.Response()
         if request.path.startswith(INSPECTION):
             return self._inspect(request, body)
         arrived, about = time.monotonic(), subject(body)
