@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from destination_cleverpush.config import parse_config
-from destination_cleverpush.dead_letter import parse
 from destination_cleverpush.dead_letter.objects import open_objects
 from destination_cleverpush.dead_letter.rows import SUFFIX, dump, order
 from destination_cleverpush.errors import config_error
@@ -180,8 +179,7 @@ def _configured_objects(config_path: str, patterns: list[str]) -> list[StoredObj
         raise config_error(f"The configuration file '{config_path}' cannot be read ({type(error).__name__}).") from None
     except (ValueError, RecursionError):
         raise config_error(f"The configuration file '{config_path}' is not JSON.") from None
-    parse_config(raw)
-    settings = parse(raw.get("rejected_records") or {})
+    settings = parse_config(raw).rejected_records
     if settings is None:
         raise config_error(
             "The configuration keeps no rejected rows ('rejected_records' is none), so there is nothing to replay from "

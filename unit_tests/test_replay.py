@@ -15,6 +15,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.dead_letter import DeadLetterStore
 from destination_cleverpush.dead_letter.settings import LocalSettings
+from destination_cleverpush.protocol import Record, StreamId, parse_lines
 from destination_cleverpush.rejected import RejectedRow
 from destination_cleverpush.replay import add_arguments, run
 
@@ -53,6 +54,17 @@ def test_a_stored_row_becomes_the_record_that_it_was(tmp_path: Path) -> None:
         {"type": "RECORD", "record": {"stream": "users", "namespace": "crm", "data": data, "emitted_at": 1001}}
     ]
     assert [list(m["record"]) for m in replay("--from", str(tmp_path / "users"))] == [["stream", "data", "emitted_at"]]
+
+
+def test_the_connector_reads_what_is_replayed(tmp_path: Path) -> None:
+    keep(tmp_path, "sync-1", a_row(1, "users", "crm", id=2**70, ratio=0.1))
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    lines = [line.encode() for line in run(parser.parse_args(["--from", str(tmp_path)]))]
+    ((message,),) = parse_lines([lines])
+    assert isinstance(message, Record)
+    assert (message.stream, message.emitted_at) == (StreamId("users", "crm"), 1001)
+    assert message.data == {"id": 2**70, "ratio": 0.1}
 
 
 def test_rows_come_in_the_order_in_which_they_were_stored(tmp_path: Path) -> None:
