@@ -22,10 +22,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from destination_cleverpush.config import parse_config
 from destination_cleverpush.dead_letter.objects import open_objects
-from destination_cleverpush.dead_letter.rows import SUFFIX, dump, order
+from destination_cleverpush.dead_letter.rows import dump, is_part, order
 from destination_cleverpush.errors import config_error
 
-_UNPACKED = SUFFIX.removesuffix(".gz")
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a directory, file or glob pattern of stored rows; with --config, a folder or pattern inside the "
+        help="a directory, or a file or glob pattern, of stored rows; with --config, a folder or pattern inside the "
         "configured store (default: all of it). May be given several times",
     )
     parser.add_argument("--config", metavar="FILE", help="read from the store that this configuration names")
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> Iterator[str]:
             "Say what to replay: --from with a directory, file or pattern, or --config with a configuration."
         )
     if not objects:
-        raise config_error(f"There is nothing to replay: no '*{SUFFIX}' objects were found.")
+        raise config_error("There is nothing to replay: no stored rows were found.")
     found = False
     for stored in sorted(objects, key=lambda stored: order(stored.name)):
         for row in read_rows(stored):
@@ -157,7 +156,7 @@ def _local_objects(sources: list[str]) -> list[StoredObject]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            found = [file for file in path.rglob("*") if _is_object(file.name) and file.is_file()]
+            found = [file for file in path.rglob("*") if is_part(file.name) and file.is_file()]
         elif path.is_file():
             found = [path]
         else:
@@ -186,12 +185,8 @@ def _configured_objects(config_path: str, patterns: list[str]) -> list[StoredObj
             "it. Name the files with --from."
         )
     objects = open_objects(settings)
-    names = [name for name in objects.names() if _is_object(name.rpartition("/")[2]) and _is_under(name, patterns)]
+    names = [name for name in objects.names() if is_part(name) and _is_under(name, patterns)]
     return [StoredObject(name, partial(objects.read, name)) for name in names]
-
-
-def _is_object(file: str) -> bool:
-    return file.endswith((SUFFIX, _UNPACKED)) and not file.startswith(".")
 
 
 def _is_under(name: str, patterns: list[str]) -> bool:

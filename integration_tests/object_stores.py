@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from destination_cleverpush.dead_letter.objects import Objects
-from destination_cleverpush.dead_letter.rows import SUFFIX, order
+from destination_cleverpush.dead_letter.rows import is_part, order
 from destination_cleverpush.rejected import RejectedRow
 
 REPOSITORY = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def a_row(position: int, stream: str = "users") -> RejectedRow:
 def stored_rows(objects: Objects) -> list[dict[str, Any]]:
     """All rows in a store, object by object in the order of their names."""
     rows: list[dict[str, Any]] = []
-    for name in sorted((name for name in objects.names() if name.endswith(SUFFIX)), key=order):
+    for name in sorted(filter(is_part, objects.names()), key=order):
         with objects.read(name) as file, gzip.GzipFile(fileobj=file) as lines:
             rows += map(json.loads, lines)
     return rows

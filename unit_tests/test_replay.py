@@ -98,6 +98,17 @@ def test_files_and_patterns_can_be_named(tmp_path: Path) -> None:
     assert numbers(replay("--from", f"{tmp_path}/**/*.gz")) == [1, 2]
 
 
+def test_other_files_in_a_directory_are_left_alone(tmp_path: Path) -> None:
+    keep(tmp_path, "sync-1", a_row(1))
+    (packed,) = tmp_path.rglob("*.gz")
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.with_name(f".{packed.name}.tmp").write_bytes(b"a draft of a crash")
+    (tmp_path / "other.jsonl.gz").write_bytes(gzip.compress(b"[]"))
+    assert numbers(replay("--from", str(tmp_path))) == [1]
+    with pytest.raises(AirbyteTracedException, match="not a stored row"):
+        replay("--from", f"{tmp_path}/*.gz")
+
+
 def test_rows_mended_by_hand_can_be_replayed_unpacked(tmp_path: Path) -> None:
     keep(tmp_path, "sync-1", a_row(1))
     (packed,) = tmp_path.rglob("*.gz")
@@ -108,7 +119,7 @@ def test_rows_mended_by_hand_can_be_replayed_unpacked(tmp_path: Path) -> None:
 
 def test_a_row_without_its_time_gets_the_present_one(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"stream": "s", "data": {}, "emitted_at": null}')
-    (message,) = replay("--from", str(tmp_path))
+    (message,) = replay("--from", str(tmp_path / "x.jsonl"))
     assert message["record"]["emitted_at"] > 1_700_000_000_000
 
 

@@ -18,6 +18,7 @@ SUFFIX = ".jsonl.gz"
 
 _LONGEST_NAME = 120
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+_PART = re.compile(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{8}-part-\d{5,}" + re.escape(SUFFIX))
 _STRING_OR_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
 
 
@@ -72,6 +73,11 @@ def folder(stream: str, namespace: str | None, label: str) -> str:
 def part_name(folder: str, started: datetime, token: str, number: int) -> str:
     """The name of an object. `started` is when the attempt began and `token` its own: attempts never share a name."""
     return f"{folder}/{started.astimezone(timezone.utc):%Y%m%dT%H%M%S.%fZ}-{token}-part-{number:05d}{SUFFIX}"
+
+
+def is_part(name: str) -> bool:
+    """Whether an object's name is that of stored rows; other things may lie in the same folder."""
+    return _PART.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def order(name: str) -> tuple[list[str | int], str]:
