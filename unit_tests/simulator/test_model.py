@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from integration_tests.simulator.model import DEFAULT_ACCOUNT, CleverPush, Request
+from integration_tests.simulator.model import DEFAULT_ACCOUNT, CleverPush, Request, subject
 
 CHANNEL = DEFAULT_ACCOUNT["channels"][0]["_id"]
 KEY = DEFAULT_ACCOUNT["api_key"]
 EMAIL: dict[str, Any] = {"emailAddress": "jo@example.com"}
+GONE = {"_id": "native-1", "user_id": "u1", "subscribed": False, "tags": ["vip"], **EMAIL}
 
 
 def call(api: CleverPush, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, dict[str, Any]]:
@@ -84,6 +85,11 @@ def test_a_new_subscription_needs_a_contact(contact: dict[str, Any]) -> None:
         ({"topics": [1]}, {}, "topics"),
         ({"emailAddress": 1}, {}, "emailAddress"),
         ({"emailAddress": "nobody"}, {}, "emailAddress"),
+        ({"emailAddress": "@"}, {}, "emailAddress"),
+        ({"emailAddress": ""}, {}, "emailAddress"),
+        ({"phoneNumber": 49170}, {}, "phoneNumber"),
+        ({"country": None}, {}, "country"),
+        ({"topics": None}, {}, "topics"),
         ({"email": "jo@example.com"}, {}, "email"),
     ],
 )
@@ -95,6 +101,21 @@ def test_what_the_channel_does_not_have_is_refused_by_name(
     assert named in body["error"]
 
 
+@pytest.mark.parametrize("attributes", [None, "user_id", ["u1"]])
+def test_custom_attributes_are_an_object(attributes: Any) -> None:
+    body = {"channelId": CHANNEL, **EMAIL, "customAttributes": attributes}
+    status, answer = call(CleverPush(), "POST", "/subscription/sync", body)
+    assert (status, answer) == (400, {"error": "customAttributes must be an object"})
+
+
+def test_an_opt_in_form_needs_an_email_address_and_asks_once() -> None:
+    api = CleverPush()
+    assert sync(api, phoneNumber="+49170", emailOptInFormId="form")[0] == 400
+    assert sync(api, emailOptInFormId="form", **EMAIL)[1]["emailConfirmationNeeded"] is True
+    assert sync(api, emailOptInFormId="form", **EMAIL)[1]["emailConfirmationNeeded"] is False
+    assert sync(api, "u2", **EMAIL)[1]["emailConfirmationNeeded"] is False
+
+
 @pytest.mark.parametrize("user", [None, "", 7])
 def test_a_sync_without_a_user_id_is_refused(user: Any) -> None:
     body = {"channelId": CHANNEL, **EMAIL, "customAttributes": {} if user is None else {"user_id": user}}
@@ -102,10 +123,31 @@ def test_a_sync_without_a_user_id_is_refused(user: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"[]", 400), (b'{"channelId": NaN}', 400), (b"", 400), (b'"x"', 400)]
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"[" * 100_000,
+        b'{"channelId": NaN}',
+        b'{"channelId": "\xff"}',
+        f'{{"channelId": "{CHANNEL}", "customAttributes": {{"user_id": "u1", "visits": 1e999}}}}'.encode(),
+        f'{{"channelId": "{CHANNEL}", "customAttributes": {{"user_id": "\\uD800"}}}}'.encode(),
+        json.dumps({"channelId": CHANNEL, **EMAIL, "customAttributes": {"user_id": "u1"}}).encode("utf-16"),
+    ],
 )
-def test_a_body_that_is_no_json_object_is_refused(body: bytes, status: int) -> None:
-    assert call(CleverPush(), "POST", "/subscription/sync", body)[0] == status
+def test_a_body_that_is_no_json_object_in_utf_8_is_refused(body: bytes) -> None:
+    status, answer = call(CleverPush(), "POST", "/subscription/sync", body)
+    assert status == 400
+    assert "JSON" in answer["error"]
+    subject(body)  # whom it is about can be asked of any body
+
+
+def test_escaped_text_outside_the_basic_plane_is_text() -> None:
+    api = CleverPush()
+    assert sync(api, "😀", **EMAIL)[0] == 200
+    assert "😀" in api.accounts[0].channels[CHANNEL].by_user
 
 
 def test_the_body_must_be_declared_as_json() -> None:
@@ -163,12 +205,34 @@ def test_pages_of_tags() -> None:
         for skip in (0, 100, 200)
     ]
     assert [len(page) for page in pages] == [100, 100, 50]
-    assert call(api, "GET", "/channel/c/tags", query={"limit": "101"})[0] == 400
+    wrong = [{"limit": "101"}, {"limit": "0"}, {"limit": "ten"}, {"limit": " 1_0"}, {"skip": "-1"}]
+    assert {call(api, "GET", "/channel/c/tags", query=query)[0] for query in wrong} == {400}
 
 
-def test_unknown_routes_and_methods() -> None:
-    assert call(CleverPush(), "GET", "/nowhere") == (404, {"error": "Route not found"})
-    assert call(CleverPush(), "GET", "/subscription/sync")[0] == 405
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/channels/", f"/channel/{CHANNEL}/tags/", f"//channel/{CHANNEL}/tags", "/"]
+)
+def test_unknown_routes(method: str, path: str) -> None:
+    assert call(CleverPush(), method, path) == (404, {"error": "Route not found"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/subscription/sync"),
+        ("GET", "/subscription/unsubscribe"),
+        ("DELETE", "/subscription/tag"),
+        ("PUT", "/subscription/untag"),
+        ("POST", "/channels"),
+        ("POST", "/subscription"),
+        ("POST", f"/channel/{CHANNEL}/tags"),
+        ("POST", f"/channel/{CHANNEL}/subscription-count"),
+        ("POST", f"/channel/{CHANNEL}/config"),
+    ],
+)
+def test_known_routes_by_a_wrong_method(method: str, path: str) -> None:
+    assert call(CleverPush(), method, path, {}) == (405, {"error": "Method not allowed"})
 
 
 def test_a_subscription_is_found_by_user_id() -> None:
@@ -177,3 +241,25 @@ def test_a_subscription_is_found_by_user_id() -> None:
     query = {"channelId": CHANNEL, "attributeId": "user_id", "attribute_value": "u1"}
     assert call(api, "GET", "/subscription", query=query)[1]["id"] == native
     assert call(api, "GET", "/subscription", query={**query, "attribute_value": "u2"})[0] == 404
+    for name in query:
+        assert call(api, "GET", "/subscription", query={**query, name: ""})[0] == 400
+
+
+def test_a_sync_leaves_an_unsubscribed_subscription_unsubscribed() -> None:
+    api = CleverPush([{"api_key": KEY, "channels": [{"_id": CHANNEL, "subscriptions": [GONE]}]}])
+    assert sync(api, "u1", country="DE") == (200, {"id": "native-1", "emailConfirmationNeeded": False})
+    shown = api.accounts[0].channels[CHANNEL].subscriptions["native-1"].as_json()
+    assert shown == {
+        "id": "native-1",
+        "subscribed": False,
+        "emailAddress": "jo@example.com",
+        "country": "DE",
+        "customAttributes": {"user_id": "u1"},
+        "tags": ["vip"],
+        "topics": [],
+    }
+
+
+def test_a_subscription_is_configured_with_known_fields_only() -> None:
+    with pytest.raises(ValueError, match="mail"):
+        CleverPush([{"api_key": KEY, "channels": [{"_id": "c", "subscriptions": [{"id": "s", "mail": "x"}]}]}])
