@@ -67,6 +67,12 @@ test-image: $(STAMP) ## build the image and test it with a real Docker engine, a
 	$(VENV)/python -m integration_tests.image run \
 		$(VENV)/python -m pytest -m "image or image_tests" integration_tests/image integration_tests/test_standard.py
 
+test-pyairbyte: $(STAMP) ## sync Airbyte's demo source with PyAirbyte, in environments of its own
+	$(VENV)/python -m integration_tests.pyairbyte
+
+test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
+	$(VENV)/python -m integration_tests.rejections
+
 audit: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## ask for known vulnerabilities of the locked dependencies
 	$(SUPPLY_CHAIN)/bin/python -m scripts.audit $(RUNTIME)/lib/python*/site-packages
 

@@ -1,0 +1,1 @@
+"""The connector driven by PyAirbyte, a real client of Airbyte destinations."""
