@@ -2,27 +2,37 @@
 
     {
       "seed": 1,                        randomness
-      "time_scale": 60,                 seconds of the rules that pass in one real second (default 1)
+      "time_scale": 60,                 seconds of `from` and `until` that pass in one real second (default 1)
       "latency": 0.05 | {"low": 0.01, "high": 0.1} | {"median": 0.02, "sigma": 1.0},
                                         seconds for every request: constant, uniform, or lognormal (heavy tail)
       "rate_limit": {"rate": 200, "burst": 20, "retry_after": 1},
-                                        requests per real second, 429 above; without burst: per whole second
+                                        requests per second, 429 above: a bucket that holds `burst` requests;
+                                        without burst: a count that starts anew each second
       "rules": [{
         "route": "/subscription/sync",  only this path
-        "subscription": "u1",           only requests about this subscription
-        "nth": [1, 2],                  only the first and second request that match the rest (from 1)
-        "from": 10, "until": 20,        only between these seconds since the rules were set
+        "subscription": "u1",           only requests about this subscription (native ID or user_id, as sent)
+        "nth": 2 | [1, 2],              only the first and second request that match the rest (from 1)
+        "from": 10, "until": 20,        only between these seconds since the rules were set: an outage
         "probability": 0.1,             only so often
         "count": 5,                     only so many times
         "kind": "status" | "reset_before" | "reset_after" | "hang" | "truncated" | "html" | "delay",
-        "status": 500, "headers": {"Retry-After": "3"}, "body": {"error": "text"} | "text",
-        "retry_after_date": 3, "reset_epoch": 3,    seconds from now, as an HTTP date or X-RateLimit-Reset
-        "seconds": 2                    for hang (then the connection closes) and delay
+        "status": 500, "headers": {"Retry-After": "3"}, "body": {"error": "text"} | "text" | "<html>",
+                                        for status; the status also for html. A redirect is 302 with a Location
+        "retry_after_date": 3, "reset_epoch": 3,    seconds from now, as Retry-After with an HTTP date and as
+                                        X-RateLimit-Reset with the seconds since 1970, both rounded up
+        "seconds": 2                    for delay, and for hang (an hour if not given)
       }]
     }
 
-The first rule that matches is applied. `reset_before` closes the connection before the request is processed,
-`reset_after` after; `truncated` and `html` process it and spoil the answer.
+All is optional but a rule's `kind`. Durations are real seconds, whatever the time scale.
+
+The rate limit is asked first; then the first rule that matches is applied, and the later ones do not count the
+request. `status` and `reset_before` answer or close the connection before the request is processed, `reset_after`,
+`truncated` and `html` after; `delay` processes it late, also if the client has gone meanwhile; `hang` never does, and
+closes the connection at its end.
+
+Chance is drawn per request from the seed, what the request is about and how many requests about that came before it,
+so that the same calls meet the same fate however those of several subscriptions interleave.
 """
 
 from __future__ import annotations
@@ -30,15 +40,20 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Set
 from email.utils import formatdate
 from typing import Any, NamedTuple
 
 KINDS = frozenset({"status", "reset_before", "reset_after", "hang", "truncated", "html", "delay"})
+_SETTINGS = {"seed", "time_scale", "latency", "rate_limit", "rules"}
+_LATENCIES: tuple[Set[str], ...] = ({"low", "high"}, {"median", "sigma"})
+_CONDITIONS = {"route", "subscription", "nth", "from", "until", "probability", "count"}
+_EFFECTS = {"kind", "status", "headers", "body", "retry_after_date", "reset_epoch", "seconds"}
 
 
 class Fault(NamedTuple):
-    """What happens to one request instead of, or besides, its proper answer."""
+    """What happens to one request instead of, or besides, its proper answer; `seconds` for `hang` and `delay`."""
 
     kind: str
     status: int
@@ -47,49 +62,67 @@ class Fault(NamedTuple):
     seconds: float
 
 
+class Fate(NamedTuple):
+    """What becomes of one request: seconds that it waits for its answer, and what goes wrong with it, if anything."""
+
+    latency: float
+    fault: Fault | None
+
+
 class Faults:
     """The faults of one run.
 
     Args:
         settings: as the module describes.
         now: monotonic seconds at which the rules begin.
+
+    Raises:
+        ValueError: a setting that the module does not describe.
     """
 
     def __init__(self, settings: Mapping[str, Any], now: float) -> None:
-        self._rng = random.Random(settings.get("seed", 0))
+        _check(settings)
+        self._seed = settings.get("seed", 0)
         self._latency = settings.get("latency", 0.0)
         self._limit: Mapping[str, float] = settings.get("rate_limit", {})
         self._rules = [dict(rule) for rule in settings.get("rules", ())]
-        for rule in self._rules:
-            if rule.get("kind") not in KINDS:
-                raise ValueError(f"a fault's kind must be one of {sorted(KINDS)}")
         self._began = now
         self._scale = float(settings.get("time_scale", 1.0))
+        self._asked: Counter[str] = Counter()
+        self._unused = random.Random(0)
         self._seen = [0] * len(self._rules)
         self._used = [0] * len(self._rules)
         self._tokens, self._filled_at = float(self._limit.get("burst", 0)), now
         self._window, self._in_window = -1, 0
 
-    def latency(self) -> float:
-        """Seconds that the next answer takes."""
+    def decide(self, path: str, subscription: str | None, now: float) -> Fate:
+        """What becomes of a request about a subscription, if any, that arrives at `now` (monotonic seconds)."""
+        chance = self._chance(subscription or path)
+        latency = self._draw_latency(chance)
+        if self._limit and not self._admit(now):
+            headers = {"Retry-After": str(self._limit["retry_after"])} if "retry_after" in self._limit else {}
+            return Fate(latency, Fault("status", 429, headers, {"error": "Too many requests"}, 0.0))
+        elapsed = (now - self._began) * self._scale
+        for number, rule in enumerate(self._rules):
+            drawn = chance.random()  # for every rule, so that one rule's window does not shift another's chance
+            if self._matches(number, rule, path, subscription, elapsed) and drawn < rule.get("probability", 1.0):
+                self._used[number] += 1
+                return Fate(latency, _fault(rule))
+        return Fate(latency, None)
+
+    def _chance(self, about: str) -> random.Random:
+        if not self._rules and not isinstance(self._latency, Mapping):
+            return self._unused
+        self._asked[about] += 1
+        return random.Random(f"{self._seed}/{self._asked[about]}/{about}")
+
+    def _draw_latency(self, chance: random.Random) -> float:
         given = self._latency
         if not isinstance(given, Mapping):
             return float(given)
         if "median" in given:
-            return self._rng.lognormvariate(math.log(given["median"]), given["sigma"])
-        return self._rng.uniform(given["low"], given["high"])
-
-    def choose(self, path: str, subscription: str | None, now: float) -> Fault | None:
-        """What goes wrong with a request that arrives at `now` (monotonic seconds); None: nothing."""
-        if self._limit and not self._admit(now):
-            headers = {"Retry-After": str(self._limit["retry_after"])} if "retry_after" in self._limit else {}
-            return Fault("status", 429, headers, {"error": "Too many requests"}, 0.0)
-        elapsed = (now - self._began) * self._scale
-        for number, rule in enumerate(self._rules):
-            if self._matches(number, rule, path, subscription, elapsed):
-                self._used[number] += 1
-                return _fault(rule)
-        return None
+            return chance.lognormvariate(math.log(given["median"]), given["sigma"])
+        return chance.uniform(given["low"], given["high"])
 
     def _matches(
         self, number: int, rule: Mapping[str, Any], path: str, subscription: str | None, elapsed: float
@@ -99,10 +132,9 @@ class Faults:
         if not rule.get("from", 0.0) <= elapsed < rule.get("until", math.inf):
             return False
         self._seen[number] += 1
-        return (
-            self._seen[number] in rule.get("nth", (self._seen[number],))
-            and self._used[number] < rule.get("count", math.inf)
-            and self._rng.random() < rule.get("probability", 1.0)
+        nth = rule.get("nth", self._seen[number])
+        return self._seen[number] in (nth if isinstance(nth, list) else (nth,)) and self._used[number] < rule.get(
+            "count", math.inf
         )
 
     def _admit(self, now: float) -> bool:
@@ -117,6 +149,30 @@ class Faults:
             self._window, self._in_window = int(now - self._began), 0
         self._in_window += 1
         return self._in_window <= rate
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    _known("faults", settings, _SETTINGS)
+    latency, limit = settings.get("latency", 0.0), settings.get("rate_limit")
+    if not isinstance(latency, int | float) and not (isinstance(latency, Mapping) and latency.keys() in _LATENCIES):
+        raise ValueError("latency is a number of seconds, low and high, or median and sigma")
+    if limit is not None:
+        _known("a rate limit", limit, {"rate", "burst", "retry_after"})
+        if "rate" not in limit:
+            raise ValueError("a rate limit needs a rate")
+    for rule in settings.get("rules", ()):
+        _known("a rule", rule, _CONDITIONS | _EFFECTS)
+        if rule.get("kind") not in KINDS:
+            raise ValueError(f"a rule's kind must be one of {sorted(KINDS)}")
+        if rule["kind"] == "delay" and "seconds" not in rule:
+            raise ValueError("a delay needs seconds")
+
+
+def _known(what: str, given: Any, names: Set[str]) -> None:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{what} must be an object")
+    if unknown := sorted(given.keys() - names):
+        raise ValueError(f"{what} cannot have {unknown[0]!r}, only {sorted(names)}")
 
 
 def _fault(rule: Mapping[str, Any]) -> Fault:

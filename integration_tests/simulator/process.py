@@ -55,22 +55,37 @@ class Simulator:
         return {s["id"]: s for s in self.state()["subscriptions"]}
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls in the order in which they ended; `json` is the body as JSON, where it is some."""
+        """The calls in the order in which they ended; `json` is the body as JSON, where it is some.
+
+        `{"seq", "arrived", "finished", "method", "path", "query", "body", "json", "status", "subscription"}`: `seq`
+        counts arrivals from 1, the times are monotonic seconds, and the status is "broken off" without an answer.
+        """
         calls: list[dict[str, Any]] = self._get("calls")["calls"]
         for call in calls:
             call["json"] = json.loads(call["body"]) if call["body"].startswith("{") else None
         return calls
 
     def stats(self) -> dict[str, Any]:
-        """`{"calls", "by_route", "most_in_flight", "most_in_flight_per_subscription"}`."""
+        """`{"calls", "by_route", "most_in_flight", "most_in_flight_per_subscription"}`.
+
+        The last one is 1 where no request about a subscription came before the one before it was answered, or given
+        up by the client.
+        """
         return self._get("stats")
 
     def set_faults(self, **settings: Any) -> None:
-        """Replace the faults, see :mod:`integration_tests.simulator.faults`; without any: nothing goes wrong."""
-        self._session.post(f"{self.url}/_simulator/faults", json=settings, timeout=30).raise_for_status()
+        """Replace the faults, see :mod:`integration_tests.simulator.faults`; without any: nothing goes wrong.
+
+        Raises:
+            ValueError: settings that the module does not describe.
+        """
+        response = self._session.post(f"{self.url}/_simulator/faults", json=settings, timeout=30)
+        if response.status_code == 400:
+            raise ValueError(response.json()["error"])
+        response.raise_for_status()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Begin anew, with the subscriptions and faults of the configuration."""
         self._session.post(f"{self.url}/_simulator/reset", timeout=30).raise_for_status()
 
     def _get(self, what: str) -> dict[str, Any]:
@@ -86,6 +101,9 @@ def start_simulator(config: Mapping[str, Any] | None = None, **settings: Any) ->
 
     Args:
         config: see :class:`integration_tests.simulator.server.Server`; `settings` are merged into it.
+
+    Raises:
+        RuntimeError: a configuration that is none; the simulator says why on standard error.
     """
     merged = {**(config or {}), **settings}
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:

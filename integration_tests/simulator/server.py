@@ -7,8 +7,8 @@ import json
 import socket
 import struct
 import time
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from integration_tests.simulator.faults import Fault, Faults
 from integration_tests.simulator.model import DEFAULT_ACCOUNT, CleverPush, Request, subject
 
 INSPECTION = "/_simulator/"
+_GLANCE = 0.1  # seconds between two looks whether a client still waits
 
 
 class Server:
@@ -25,20 +26,26 @@ class Server:
     Args:
         config: `{"accounts": [...], "faults": {...}, "keep_calls": N}`; all are optional. `latency` is short for
             `faults.latency`. Without `keep_calls` all calls are kept.
+
+    Raises:
+        KeyError, TypeError, ValueError: a configuration that is none.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
+        if unknown := sorted(config.keys() - {"accounts", "faults", "keep_calls", "latency"}):
+            raise ValueError(f"a simulator has no setting {unknown[0]}")
         self._config = config
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew with what the configuration says."""
+        """Begin anew with what the configuration says, its faults included."""
         self.api = CleverPush(self._config.get("accounts") or (DEFAULT_ACCOUNT,))
         self.set_faults({"latency": self._config.get("latency", 0.0), **self._config.get("faults", {})})
         self._calls: deque[dict[str, Any]] = deque(maxlen=self._config.get("keep_calls"))
         self._count = 0
         self._by_route: Counter[str] = Counter()
-        self._in_flight: Counter[str | None] = Counter()
+        self._in_flight = 0
+        self._open: defaultdict[str, list[web.BaseRequest]] = defaultdict(list)
         self._most_in_flight = 0
         self._most_per_subscription = 0
 
@@ -57,21 +64,25 @@ class Server:
         arrived, about = time.monotonic(), subject(body)
         self._count += 1
         sequence = self._count
-        self._in_flight[about] += 1
-        self._most_in_flight = max(self._most_in_flight, self._in_flight.total())
+        self._in_flight += 1
+        self._most_in_flight = max(self._most_in_flight, self._in_flight)
         if about is not None:
-            self._most_per_subscription = max(self._most_per_subscription, self._in_flight[about])
+            self._open[about].append(request)
+            waiting = sum(not _gone(other) for other in self._open[about])
+            self._most_per_subscription = max(self._most_per_subscription, waiting)
         status: int | str = "broken off"
         try:
-            fault = self._faults.choose(request.path, about, arrived)
-            if delay := self._faults.latency():
-                await asyncio.sleep(delay)
-            status, response = await self._answer(request, body, fault)
+            fate = self._faults.decide(request.path, about, arrived)
+            if fate.latency:
+                await asyncio.sleep(fate.latency)
+            status, response = await self._answer(request, body, fate.fault)
             return response
         finally:
-            self._in_flight[about] -= 1
-            if not self._in_flight[about]:
-                del self._in_flight[about]
+            self._in_flight -= 1
+            if about is not None:
+                self._open[about].remove(request)
+                if not self._open[about]:
+                    del self._open[about]
             self._by_route[f"{request.method} {request.path} {status}"] += 1
             if self._calls.maxlen != 0:
                 self._calls.append(
@@ -81,6 +92,7 @@ class Server:
                         "finished": time.monotonic(),
                         "method": request.method,
                         "path": request.path,
+                        "query": request.query_string,
                         "body": body.decode("utf-8", "replace"),
                         "status": status,
                         "subscription": about,
@@ -94,7 +106,9 @@ class Server:
         if fault and kind == "delay":
             await asyncio.sleep(fault.seconds)
         if fault and kind == "hang":
-            await asyncio.sleep(fault.seconds)
+            until = time.monotonic() + fault.seconds
+            while time.monotonic() < until and not _gone(request):
+                await asyncio.sleep(_GLANCE)
             return "broken off", _reset(request)
         if kind == "reset_before":
             return "broken off", _reset(request)
@@ -122,7 +136,10 @@ class Server:
             self.reset()
             return _response(200, {}, {})
         if request.method == "POST" and what == "faults":
-            self.set_faults(json.loads(body))
+            try:
+                self.set_faults(json.loads(body))
+            except (TypeError, ValueError) as error:
+                return _response(400, {"error": str(error)}, {})
             return _response(200, {}, {})
         if what == "calls":
             return _response(200, {"calls": list(self._calls)}, {})
@@ -147,9 +164,9 @@ class Server:
         return _response(404, {"error": "Nothing to inspect here"}, {})
 
 
-async def serve(config: Mapping[str, Any], host: str, port: int, ready: Any) -> None:
+async def serve(server: Server, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve until cancelled. `ready` is called with the URL once the socket listens; port 0 takes a free one."""
-    runner = web.ServerRunner(web.Server(Server(config)), access_log=None, shutdown_timeout=0.5)
+    runner = web.ServerRunner(web.Server(server), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, backlog=1024)
@@ -166,6 +183,11 @@ def _response(status: int, body: Any, headers: Mapping[str, str]) -> web.Respons
         kind = "text/html" if body.startswith("<") else "text/plain"
         return web.Response(status=status, text=body, content_type=kind, headers=headers)
     return web.Response(status=status, body=json.dumps(body).encode(), content_type="application/json", headers=headers)
+
+
+def _gone(request: web.BaseRequest) -> bool:
+    """Whether the client has closed the connection, and so waits no longer."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _reset(request: web.BaseRequest) -> web.Response:
