@@ -6,10 +6,10 @@ FROM ${BASE_IMAGE} AS dependencies
 USER root
 RUN python3 -m venv /opt/poetry && /opt/poetry/bin/pip install --no-cache-dir --quiet poetry==2.5.1
 RUN python3 -m venv --without-pip /opt/connector
+ENV VIRTUAL_ENV=/opt/connector
 WORKDIR /build
 COPY pyproject.toml poetry.lock ./
-RUN VIRTUAL_ENV=/opt/connector /opt/poetry/bin/poetry sync \
-    --only main --no-root --compile --no-cache --no-interaction --no-ansi
+RUN /opt/poetry/bin/poetry sync --only main --no-root --compile --no-cache --no-interaction --no-ansi
 
 # The connector itself, as a wheel, apart from its dependencies.
 FROM dependencies AS package
