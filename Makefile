@@ -12,7 +12,7 @@ VENV := .venv/bin
 RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 
-.PHONY: help install demo test lint format lock image test-image audit sbom licences clean
+.PHONY: help install demo test lint format lock image test-image test-pyairbyte bench audit sbom licences clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -72,6 +72,13 @@ test-pyairbyte: $(STAMP) ## sync Airbyte's demo source with PyAirbyte, in enviro
 
 test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
 	$(VENV)/python -m integration_tests.rejections
+
+test-pyairbyte: $(STAMP) ## sync Airbyte's demo source through PyAirbyte, with the executable and with the image
+	$(VENV)/python -m integration_tests.image run sh -c \
+		'env -u CLEVERPUSH_IMAGE $(VENV)/python -m integration_tests.pyairbyte --image "$$CLEVERPUSH_IMAGE"'
+
+bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
+	$(VENV)/python -m integration_tests.bench
 
 audit: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## ask for known vulnerabilities of the locked dependencies
 	$(SUPPLY_CHAIN)/bin/python -m scripts.audit $(RUNTIME)/lib/python*/site-packages
