@@ -12,7 +12,7 @@ VENV := .venv/bin
 RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 
-.PHONY: help install demo test lint format lock image test-image test-pyairbyte bench audit sbom licences clean
+.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-rejected bench audit sbom licences clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -70,12 +70,12 @@ test-image: $(STAMP) ## build the image and test it with a real Docker engine, a
 test-pyairbyte: $(STAMP) ## sync Airbyte's demo source with PyAirbyte, in environments of its own
 	$(VENV)/python -m integration_tests.pyairbyte
 
-test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
-	$(VENV)/python -m integration_tests.rejections
-
-test-pyairbyte: $(STAMP) ## sync Airbyte's demo source through PyAirbyte, with the executable and with the image
+test-pyairbyte-image: $(STAMP) ## the same, with the image besides
 	$(VENV)/python -m integration_tests.image run sh -c \
 		'env -u CLEVERPUSH_IMAGE $(VENV)/python -m integration_tests.pyairbyte --image "$$CLEVERPUSH_IMAGE"'
+
+test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
+	$(VENV)/python -m integration_tests.rejections
 
 bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
 	$(VENV)/python -m integration_tests.bench

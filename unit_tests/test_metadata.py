@@ -20,7 +20,7 @@ SPEC: dict[str, Any] = json.loads((ROOT / "destination_cleverpush" / "spec.json"
 
 
 def without_id(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Drop `$id`: the schema was bundled from several files whose ids it kept, and under those its `$ref`s lead nowhere."""
+    """Drop `$id`: the schema is a bundle of several files that kept their ids, under which its `$ref`s lead nowhere."""
     return {key: value for key, value in pairs if key != "$id"}
 
 
