@@ -235,7 +235,10 @@ class Client:
         if _certificate_refused(error):
             return Answer(Verdict.FATAL, error=self._unreachable(error))
         timed_out = _timed_out(error)
-        summary = f"gave no answer within {self._timeout:g} s" if timed_out else "broke off the connection"
+        if timed_out:
+            summary = f"gave no answer within {self._timeout:g} s"
+        else:
+            summary = "could not be connected to" if _never_connected(error) else "broke off the connection"
         return Answer(Verdict.RETRY, "no_answer", summary, congested=timed_out)
 
     def _unreachable(self, error: Exception) -> AirbyteTracedException:
@@ -313,7 +316,7 @@ def _taken(reply: Reply) -> Answer:
     """A 2xx answer: taken, unless it is a web page of something in between, or says itself that it is not."""
     body = reply.body.lstrip()
     if body.startswith(b"<") or "html" in reply.headers.get("Content-Type", ""):
-        return Answer(Verdict.RETRY, "no_answer", f"was hidden behind a web page (HTTP {reply.status})", reply.status)
+        return Answer(Verdict.RETRY, "no_answer", f"answered with a web page (HTTP {reply.status})", reply.status)
     if body.startswith(b"{") and b'"' in body[:64]:
         parsed = reply.json()
         if parsed is None:
@@ -333,6 +336,12 @@ def _taken(reply: Reply) -> Answer:
 
 def _timed_out(error: Exception) -> bool:
     return isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError | TimeoutError)
+
+
+def _never_connected(error: Exception) -> bool:
+    """Whether no connection came about: a wrong host or port, no route, or a proxy that is not there."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(cause, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ProxyError)
 
 
 def _certificate_refused(error: Exception) -> bool:

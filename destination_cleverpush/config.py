@@ -209,6 +209,8 @@ def _sentence(error: ValidationError) -> str:
         return f"The configuration field '{f'{path}.' if path else ''}{missing}' is missing."
     if not path:
         return "The configuration is not a JSON object."
+    if error.validator == "oneOf" and error.context:
+        return _option_sentence(error)
     wishes = {
         "type": f"must be of type {rule}",
         "enum": f"must be one of: {', '.join(map(str, rule)) if isinstance(rule, list) else rule}",
@@ -218,8 +220,21 @@ def _sentence(error: ValidationError) -> str:
         "exclusiveMinimum": f"must be more than {rule}",
         "maximum": f"must be at most {rule}",
         "minLength": "must not be empty",
-        "oneOf": "fits none of its options; check that all fields of the chosen option are filled in",
     }
     wish = wishes.get(str(error.validator), f"breaks the rule '{error.validator}' of the form")
     title = f" ({schema['title']})" if "title" in schema else ""
     return f"The configuration field '{path}'{title} {wish}."
+
+
+def _option_sentence(error: ValidationError) -> str:
+    """What is wrong with the option that was chosen, where one was; else which options there are."""
+    options: dict[int, list[ValidationError]] = {}
+    for nested in error.context or ():
+        options.setdefault(int(nested.schema_path[0]), []).append(nested)
+    wrong = {number: e for number, found in options.items() for e in found if e.validator == "const"}
+    chosen = next((found for number, found in options.items() if number not in wrong), None)
+    if chosen:
+        return _sentence(min(chosen, key=_rank))
+    field = ".".join(map(str, next(iter(wrong.values())).absolute_path))
+    kinds = ", ".join(str(e.validator_value) for e in wrong.values())
+    return f"The configuration field '{field}' must be one of: {kinds}."

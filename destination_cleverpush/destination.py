@@ -89,7 +89,10 @@ class DestinationCleverpush(Destination):
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
         """The command line: spec, check, write or replay. A wrong one ends with a usage line, as argparse has it."""
-        parser = argparse.ArgumentParser(prog="destination-cleverpush", description=__doc__)
+        parser = argparse.ArgumentParser(
+            prog="destination-cleverpush",
+            description="An Airbyte destination that keeps the subscriptions and tags of a CleverPush channel in step.",
+        )
         commands = parser.add_subparsers(dest="command", required=True, metavar="{spec,check,write,replay}")
         commands.add_parser("spec", help="print the configuration form as an Airbyte SPEC message")
         check = commands.add_parser("check", help="try the configuration against CleverPush")
@@ -119,6 +122,8 @@ class DestinationCleverpush(Destination):
             raise SystemExit(1) from None  # nobody reads our output any more: there is nothing left to tell
         except AirbyteTracedException as error:
             output.write(error_trace(error, time.time()))
+            if parsed.command == "replay":  # its output is piped into write, which passes over what is no record
+                print(error.message, file=sys.stderr)
             raise SystemExit(1) from None
         except Exception as error:  # noqa: BLE001 - the user gets a TRACE message whatever it is
             output.write(

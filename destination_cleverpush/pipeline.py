@@ -25,7 +25,7 @@ from destination_cleverpush.delivery.engine import Engine
 from destination_cleverpush.errors import config_error, system_error, transient_error
 from destination_cleverpush.protocol import Message, Record, State, StreamId
 from destination_cleverpush.reasons import REASONS, RowRejected
-from destination_cleverpush.rejected import RejectedRow, Rejections, without_values
+from destination_cleverpush.rejected import RejectedRow, Rejections, place, without_values
 
 CANCEL_GRACE_SECONDS = 5.0
 _JUDGED_FROM_ROWS = 1_000
@@ -139,15 +139,17 @@ class Sync:
             attempts=row.attempts,
         )
         self._rejections.add(rejected)
-        if self._store is None:
+        # Where a rejected row fails the sync, its state stays back, so that the next sync sends the row again.
+        fails = self._config.on_rejected == "fail"
+        if self._store is not None:
+            self._store.add(rejected, _nothing if fails else lambda: self._engine.stored(row))
+        elif not fails:
             self._dispatcher.rejection_stored(row)
-        else:
-            self._store.add(rejected, lambda: self._engine.stored(row))
-        if self._config.on_rejected == "fail":
+        if fails:
             self._dispatcher.fail(
                 config_error(
-                    f"Row {origin.position} of stream '{row.stream}' (subscription_id {origin.subscription_id}) was "
-                    f"rejected, and the configuration says to fail then ({answer.code}): {rejected.reason}"
+                    f"A row was rejected, and the configuration says to fail then: {place(rejected)}, "
+                    f"{answer.code}: {rejected.reason}"
                 )
             )
         else:
@@ -194,7 +196,7 @@ class Sync:
             if counters.rejected and counters.rejected == counters.read:
                 code, count = self._rejections.counts[stream].most_common(1)[0]
                 return config_error(
-                    f"All {counters.read} rows of stream '{stream}' were rejected, {count} of them as {code}: "
+                    f"Every row of stream '{stream}' was rejected ({counters.read} in all), {count} as {code}: "
                     f"{REASONS[code].advice}"
                 )
         return self._ratio_error(_totals(self._dispatcher))
@@ -213,7 +215,7 @@ class Sync:
                 stream,
                 c.read,
                 c.delivered,
-                f" ({c.skipped} of them removed rows that cost no call)" if c.skipped else "",
+                f" ({c.skipped} of them marked as removed, without a call)" if c.skipped else "",
                 c.rejected,
                 f" ({reasons})" if reasons else "",
                 f", {undelivered} NOT delivered" if undelivered else "",
@@ -221,6 +223,10 @@ class Sync:
                 seconds,
                 (c.delivered + c.rejected) / seconds,
             )
+
+
+def _nothing() -> None:
+    pass
 
 
 class Progress:

@@ -66,7 +66,9 @@ REASONS: dict[str, Reason] = {
         Reason(
             "channel_not_found",
             (400, 404, 410, 422),
-            rf"channel\b.*\b{_ABSENT}|{_ABSENT}.*\bchannel\b(?!.{{0,3}}settings)",
+            # It ends the sync, so the channel itself must be what is absent, and not something in it.
+            r"^\W*(?!.*\b(subscription|tag|attribute|topic))"
+            rf"((the |this )?channel\b.*\b{_ABSENT}|{_ABSENT} channel(id)?\b)",
             "The channel ID does not match any channel in the CleverPush account. Verify it in CleverPush under "
             "Channel Settings > API. Channel IDs are case-sensitive.",
         ),
@@ -93,8 +95,8 @@ REASONS: dict[str, Reason] = {
         Reason(
             "contact_required",
             (400, 404, 409, 422),
-            r"(e-?mail|phone|push ?token|contact).*\b(required|missing|needed|must|at least)"
-            r"|\b(required?|missing|needs?|at least)\b.*(e-?mail|phone|push ?token|contact)",
+            r"(e-?mail|phone|push ?token|contact)[^.]*\b(required|needed)\b"
+            r"|\b(requires?|needs?|at least one|missing)\b[^.]*(e-?mail|phone|push ?token|contact)",
             "CleverPush creates a new subscription only with an email address, a phone number or a push token. Map at "
             "least one contact field (email or phone).",
         ),

@@ -51,6 +51,12 @@ class RejectedRow:
     attempts: int
 
 
+def place(row: RejectedRow) -> str:
+    """Where the row stands and whose it is, for logs. An ID that is an email address is not told."""
+    whose = f", subscription_id '{_EMAIL.sub('…', row.subscription_id)}'" if row.subscription_id else ""
+    return f"stream '{StreamId(row.stream, row.namespace)}', row {row.position}{whose}"
+
+
 class Rejections:
     """The rejected rows of one sync, by stream and reason. Used from one thread at a time."""
 
@@ -65,10 +71,8 @@ class Rejections:
         counts[row.code] += 1
         if counts.total() <= LOGGED_PER_STREAM:
             self._logger.warning(
-                "Rejected: stream '%s', row %d, subscription_id %s, %s: %s",
-                stream,
-                row.position,
-                "missing" if row.subscription_id is None else f"'{row.subscription_id}'",
+                "Rejected: %s, %s: %s",
+                place(row),
                 row.code,
                 row.reason,
             )

@@ -45,7 +45,7 @@ class AdaptiveLimit:
             self._judge_latency(self._sum / self._samples, started, now)
             self._sum, self._samples, self._window = 0.0, 0, max(_FEWEST_SAMPLES, self.value)
 
-    def congested(self, started: float, now: float, *, factor: float = 0.5) -> None:
+    def congested(self, started: float, now: float, *, factor: float = 0.7) -> None:
         """An answer said that too much is in flight. What was started before the last cut says nothing new."""
         if started < self._cut_at:
             return
