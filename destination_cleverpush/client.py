@@ -30,6 +30,7 @@ from destination_cleverpush.operations import Action, Operation
 from destination_cleverpush.reasons import (
     CHANNEL_NOT_FOUND,
     INVALID_KEY,
+    LONGEST_WORDS,
     NO_PERMISSION,
     ROW_STATUSES,
     recognise,
@@ -39,7 +40,6 @@ RETRY_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
 """Answers that may be different the next time."""
 
 _LARGEST_ANSWER_BYTES = 1 << 16
-_LONGEST_WORDS = 500
 _TAG_ROUTES = {
     TagEndpoints.ADD_REMOVE: ("/subscription/tag/add", "/subscription/tag/remove"),
     TagEndpoints.TAG_UNTAG: ("/subscription/tag", "/subscription/untag"),
@@ -71,7 +71,7 @@ class Reply:
             found = "; ".join(part if isinstance(part, str) else json.dumps(part) for part in parts)
         else:
             found = self.body.decode("utf-8", "replace")
-        return " ".join(found.split())[:_LONGEST_WORDS]
+        return " ".join(found.split())[:LONGEST_WORDS]
 
 
 class Client:
