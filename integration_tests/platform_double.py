@@ -181,16 +181,17 @@ class Ledger:
             message = _exact(line)
             plain = json.loads(line)
             AirbyteMessageSerializer.load(plain)
+            kind = plain["type"]
+            body = plain[kind.lower()]
         except Exception as error:  # noqa: BLE001 - whatever the reader finds, it is no message
             raise Violation(f"no Airbyte message: {line!r} ({error})") from None
-        kind = plain["type"]
         if kind == "STATE":
             self._judge_state(message)
-            self.states.append(plain["state"])
+            self.states.append(body)
         elif kind == "LOG":
-            self.logs.append(Log(plain["log"]["level"], plain["log"]["message"]))
-        elif kind == "TRACE" and plain["trace"]["type"] == "ERROR":
-            failure = plain["trace"]["error"]
+            self.logs.append(Log(body["level"], body["message"]))
+        elif kind == "TRACE" and body["type"] == "ERROR":
+            failure = body["error"]
             if not failure.get("message") or failure.get("failure_type") not in FAILURE_TYPES:
                 raise Violation(f"an error without a message or a failure type: {line}")
             self.errors.append(failure)
@@ -221,7 +222,12 @@ class Ledger:
     def _number_state(self, line: str) -> str:
         """Put an `id` into a state, and note it. The line stays as it is otherwise, so that nothing is lost in it."""
         number, self._sent = self._sent, self._sent + 1
-        line = re.sub(r'("state"\s*:\s*\{)', rf'\1"id": {number}, ', line, count=1)
+        line = re.sub(
+            r'("state"\s*:\s*\{)(?=\s*(\}?))',
+            lambda found: f'{found[1]}"id": {number}' + ("" if found[2] else ", "),
+            line,
+            count=1,
+        )
         message = _exact(line)
         if message["state"].get("id") != _Number(str(number)):
             raise ValueError("the line names a 'state' before its state, or has no place for an id")
@@ -286,7 +292,7 @@ class ConnectorProcess:
         self._violation: Violation | None = None
         self._stderr = b""
         self._expected = 0
-        self._killed = self._cancelled = self._input_open = False
+        self._killed = self._cancelled = self._input_open = self._output_ended = False
         self._result: WriteResult | None = None
 
     def __enter__(self) -> ConnectorProcess:
@@ -364,9 +370,8 @@ class ConnectorProcess:
         Raises:
             Violation: it did not come true in time, or before the output ended.
         """
-        reader = self._readers[0]
         with self._changed:
-            self._changed.wait_for(lambda: condition() or not reader.is_alive() or self._violation, seconds)
+            self._changed.wait_for(lambda: condition() or self._output_ended, seconds)
             if self._violation:
                 raise self._violation
             if not condition():
@@ -455,6 +460,7 @@ class ConnectorProcess:
             self._process.kill()
         finally:
             with self._changed:
+                self._output_ended = True
                 self._changed.notify_all()
 
     def _take(self, raw: bytes) -> None:
