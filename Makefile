@@ -16,14 +16,14 @@ SUPPLY_CHAIN := build/supply-chain
 .DEFAULT_GOAL := help
 
 help: ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## install the connector and its tools into .venv, as the lock says
 
 $(POETRY_STAMP):
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 to 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .poetry
-	.poetry/bin/pip install --quiet --disable-pip-version-check poetry==$(POETRY_VERSION)
+	.poetry/bin/pip install -qq --disable-pip-version-check poetry==$(POETRY_VERSION)
 	@touch $@
 
 $(STAMP): $(POETRY_STAMP) pyproject.toml poetry.lock
