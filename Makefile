@@ -12,7 +12,7 @@ VENV := .venv/bin
 RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 
-.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-rejected bench audit sbom licences clean
+.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-rejected crash-test bench audit sbom licences clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -76,6 +76,9 @@ test-pyairbyte-image: $(STAMP) ## the same, with the image besides
 
 test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
 	$(VENV)/python -m integration_tests.rejections
+
+crash-test: $(STAMP) ## kill the connector over and over, and see that nothing is lost
+	$(VENV)/python -m integration_tests.crash_test
 
 bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
 	$(VENV)/python -m integration_tests.bench
