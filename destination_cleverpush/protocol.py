@@ -160,6 +160,10 @@ def with_stats(line: str, delivered: int, rejected: int) -> str:
     """
     stats = f'"destinationStats":{{"recordCount":{float(delivered)},"rejectedRecordCount":{float(rejected)}}}'
     state = [member for member in _members(line, line.index("{")) if member.key == "state"][-1]
+    if "destinationStats" not in line:
+        close = state.end - 1
+        comma = "," if _skip(line, state.value + 1) < close else ""
+        return f"{line[:close]}{comma}{stats}{line[close:]}".strip()
     kept = [line[m.start : m.end] for m in _members(line, state.value) if m.key != "destinationStats"]
     return f"{line[: state.value]}{{{','.join([*kept, stats])}}}{line[state.end :]}".strip()
 

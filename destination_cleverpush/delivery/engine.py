@@ -163,6 +163,11 @@ class Engine:
                 continue
             if self._crashed is not None:
                 raise self._crashed
+            while lines and not self._outbox.empty():  # what came meanwhile leaves in one go
+                if (more := self._outbox.get()) is None:
+                    self._outbox.put(None)
+                    break
+                lines += more
             if lines is None:
                 with self.locked:
                     if self.dispatcher.finished:
