@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 Message = dict[str, Any]
+Row = dict[str, Any]
 
 
 def record(data: Mapping[str, Any], stream: str = "users", namespace: str | None = None) -> Message:
     """A RECORD."""
     place = {"stream": stream} | ({"namespace": namespace} if namespace is not None else {})
     return {"type": "RECORD", "record": {**place, "emitted_at": 1_700_000_000_000, "data": dict(data)}}
+
+
+def records(*rows: Mapping[str, Any], stream: str = "users", namespace: str | None = None) -> list[Message]:
+    """Several RECORDs of one stream."""
+    return [record(row, stream, namespace) for row in rows]
 
 
 def stream_state(cursor: Any, stream: str = "users", namespace: str | None = None, **unknown: Any) -> Message:

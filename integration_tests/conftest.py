@@ -1,0 +1,56 @@
+"""A simulated CleverPush for the tests of the console command, one for all of them, and begun anew for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from integration_tests.simulator.process import Simulator, start_simulator
+
+CHANNEL = {
+    "name": "Shop",
+    "attributes": ["user_id", "city", "visits", "score", "active", "signup", "profile", "loyalty_tier"],
+    "tags": ["vip", "news", "churn", "7"],
+    "topics": ["news", "sports", "12"],
+    "subscriptions": ["sub-1", "sub-2", "sub-3", "42"],
+}
+MODES = ("upsert", "add", "remove", "mirror")
+ACCOUNTS = [
+    {
+        "api_key": "private-key-0a1b2c",
+        "channels": [{**CHANNEL, "_id": name} for name in ("Channel-1", *(f"for-{mode}" for mode in MODES))],
+    },
+    {"api_key": "key-without-tags-3d4e", "permissions": ["subscriptions"], "channels": [{**CHANNEL, "_id": "Other-1"}]},
+]
+
+Calls = Callable[..., list[tuple[str, dict[str, Any], Any]]]
+
+
+@pytest.fixture(scope="session")
+def running_simulator() -> Iterator[Simulator]:
+    with start_simulator(accounts=ACCOUNTS) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(running_simulator: Simulator) -> Simulator:
+    """A simulator that holds what ACCOUNTS says, and that nobody has called yet."""
+    running_simulator.reset()
+    return running_simulator
+
+
+@pytest.fixture
+def calls(simulator: Simulator) -> Calls:
+    """The calls for a channel so far: path, body without the channel, HTTP status.
+
+    Those for one subscription are in their order; different subscriptions have none, and are sorted.
+    """
+
+    def read(channel: str = "Channel-1") -> list[tuple[str, dict[str, Any], Any]]:
+        made = [call for call in simulator.calls() if call["json"] and call["json"].get("channelId") == channel]
+        made.sort(key=lambda call: (call["subscription"], call["seq"]))
+        return [(c["path"], {n: v for n, v in c["json"].items() if n != "channelId"}, c["status"]) for c in made]
+
+    return read
