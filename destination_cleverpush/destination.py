@@ -178,7 +178,7 @@ def _cancel_on_signals(sync: Sync) -> None:
     """End the sync in good order at the first SIGTERM or SIGINT; a second one ends the process at once."""
 
     def cancel(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, lambda again, _frame: os._exit(128 + again))
         sync.cancel()
 
     if threading.current_thread() is threading.main_thread():
