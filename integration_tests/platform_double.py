@@ -365,13 +365,15 @@ class ConnectorProcess:
         return self._ledger.states[self._expected - 1]
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 15.0, otherwise: str = "it did not") -> None:
-        """Wait for a condition on what has come out; it is asked after each line.
+        """Wait for a condition; it is asked after each line that comes out, and again and again meanwhile.
 
         Raises:
             Violation: it did not come true in time, or before the output ended.
         """
         with self._changed:
-            self._changed.wait_for(lambda: condition() or self._output_ended, seconds)
+            deadline = time.monotonic() + seconds
+            while not condition() and not self._output_ended and time.monotonic() < deadline:
+                self._changed.wait(0.05)
             if self._violation:
                 raise self._violation
             if not condition():
