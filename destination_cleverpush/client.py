@@ -74,6 +74,38 @@ class Reply:
         return " ".join(found.split())[:LONGEST_WORDS]
 
 
+class _Adapter(HTTPAdapter):
+    """requests' adapter for calls to one host, where what is the same for every call is worked out once.
+
+    That is the connection pool (proxy, TLS) and the request target of each route. Cookies are not kept. Each method is
+    one that requests documents for subclasses.
+    """
+
+    def __init__(self, connections: int) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=connections)
+        self._pool: Any = None
+        self._targets: dict[str | None, str] = {}
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The one pool."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """What stands in the request line: the path, or the whole URL for a proxy."""
+        target = self._targets.get(request.url)
+        if target is None:
+            target = self._targets[request.url] = super().request_url(request, proxies)
+        return target
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Status, headers and the unread body."""
+        response = requests.Response()
+        response.status_code, response.headers, response.raw, response.request = resp.status, resp.headers, resp, req
+        return response
+
+
 class Client:
     """Calls for one channel with one key. Safe to use from many threads at once."""
 
@@ -88,12 +120,11 @@ class Client:
             Action.ADD_TAG: base + add,
             Action.REMOVE_TAG: base + remove,
         }
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=config.advanced.max_concurrency)
+        self._adapter = _Adapter(config.advanced.max_concurrency)
         session = requests.Session()
         self._headers: dict[str, str] = {
             "Authorization": config.api_key,
             "Content-Type": "application/json",
-            "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"airbyte-destination-cleverpush {requests.utils.default_user_agent()}",
         }

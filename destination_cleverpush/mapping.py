@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from destination_cleverpush.config import Config
@@ -29,6 +30,7 @@ class RowMapper:
         self._removed_path = config.removed_field.split(".")
         self._send_unmapped = config.unmapped_fields == "send"
         self._keep = known_fields if not config.field_mapping else frozenset()
+        self._keeps_its_name = lru_cache(maxsize=4096)(self._decide)
         columns = schema.get("properties")
         self._timestamps = {
             name
@@ -44,16 +46,19 @@ class RowMapper:
             if (value := look_up(row, source, path)) is not None
         }
         for column, value in row.items():
-            if (
-                value is not None
-                and (self._send_unmapped or column in self._keep)
-                and column not in self._used
-                and column not in self._taken
-                and column != self._removed_field
-                and not column.startswith(("_airbyte_", "_ab_"))
-            ):
+            if value is not None and self._keeps_its_name(column):
                 fields[column] = self._dated(column, value)
         return fields
+
+    def _decide(self, column: str) -> bool:
+        """Whether a column without a mapping is sent under its own name."""
+        return (
+            (self._send_unmapped or column in self._keep)
+            and column not in self._used
+            and column not in self._taken
+            and column != self._removed_field
+            and not column.startswith(("_airbyte_", "_ab_"))
+        )
 
     def removed(self, row: Mapping[str, Any]) -> bool:
         """Whether the row is marked as removed: its marker is neither null, false, 0 nor empty, nor such a text."""

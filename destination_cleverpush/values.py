@@ -12,6 +12,10 @@ from typing import Any
 from destination_cleverpush.reasons import RowRejected
 
 _EXACT_FLOAT = 2**53
+_PLAIN = (str, bool, int)
+_DECIMAL = (float, Decimal)
+_MOMENT = (datetime, date, time)
+_NESTED = (list, Mapping)
 
 
 def text(field: str, value: Any, code: str = "invalid_value") -> str:
@@ -26,7 +30,7 @@ def text(field: str, value: Any, code: str = "invalid_value") -> str:
         raise RowRejected(code, f"{field} is a boolean, and one text or number is needed.")
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, Decimal | float):
+    if isinstance(value, _DECIMAL):
         if not math.isfinite(value):
             raise RowRejected(code, f"{field} is not a finite number.")
         if isinstance(value, float) and abs(value) >= _EXACT_FLOAT:
@@ -35,7 +39,7 @@ def text(field: str, value: Any, code: str = "invalid_value") -> str:
                 f"{field} is a decimal number too large to be read exactly. Cast it to text in the source.",
             )
         return str(int(value)) if value == int(value) else str(value)
-    if isinstance(value, list | Mapping):
+    if isinstance(value, _NESTED):
         kind = "a list" if isinstance(value, list) else "an object"
         raise RowRejected(code, f"{field} is {kind}, and one text or number is needed.")
     return str(attribute(field, value))
@@ -60,15 +64,15 @@ def attribute(field: str, value: Any) -> Any:
     Raises:
         RowRejected: for numbers that JSON cannot hold, and types that no JSON has.
     """
-    if isinstance(value, str | bool | int):
+    if isinstance(value, _PLAIN):
         return value
-    if isinstance(value, float | Decimal):
+    if isinstance(value, _DECIMAL):
         if not math.isfinite(value):
             raise RowRejected("invalid_value", f"{field} is not a finite number.")
         return value if isinstance(value, float) else int(value) if value == int(value) else float(value)
-    if isinstance(value, datetime | date | time):
+    if isinstance(value, _MOMENT):
         return value.isoformat()
-    if isinstance(value, list | Mapping):
+    if isinstance(value, _NESTED):
         try:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_iso)
         except (ValueError, TypeError, RecursionError):
@@ -87,7 +91,7 @@ def _json_list(value: str) -> list[Any] | None:
 
 
 def _iso(value: Any) -> Any:
-    if isinstance(value, datetime | date | time):
+    if isinstance(value, _MOMENT):
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value)
