@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -116,9 +117,11 @@ class DestinationCleverpush(Destination):
         logger.handlers, logger.propagate = [OutputLogHandler(output)], False
         logger.setLevel(logging.DEBUG if os.environ.get("LOG_LEVEL", "").lower() == "debug" else logging.INFO)
         try:
-            for lines in self._lines(parsed):
-                output.write(*lines)
+            with closing(self._lines(parsed)) as batches:
+                for lines in batches:
+                    output.write(*lines)
         except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
             raise SystemExit(1) from None  # nobody reads our output any more: there is nothing left to tell
         except AirbyteTracedException as error:
             output.write(error_trace(error, time.time()))
@@ -131,7 +134,7 @@ class DestinationCleverpush(Destination):
             )
             raise SystemExit(1) from None
 
-    def _lines(self, parsed: argparse.Namespace) -> Iterator[list[str]]:
+    def _lines(self, parsed: argparse.Namespace) -> Generator[list[str], None, None]:
         if parsed.command == "spec":
             yield [_line(AirbyteMessage(type=Type.SPEC, spec=self.spec(logger)))]
             return

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -270,8 +271,9 @@ class OutputLogHandler(logging.Handler):
         self.setFormatter(AirbyteLogFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one log record."""
-        self._output.write(self.format(record))
+        """Write one log record, unless nobody reads any more."""
+        with suppress(BrokenPipeError):
+            self._output.write(self.format(record))
 
 
 def error_trace(error: AirbyteTracedException, now: float, stack: str | None = None) -> str:
