@@ -119,5 +119,7 @@ def test_messages_that_are_not_for_a_destination_are_passed_over(simulator: Simu
         "   ",
         json.dumps({"type": "SPEC"}) + "\r",
     ]
-    result = run_write(simulator.connector_config(), catalog(), [user(1), *others, user(2), stream_state(2)])
+    messages = [user(1), *others, user(2), stream_state(2)]
+    refreshed = catalog(stream(generation_id=2, minimum_generation_id=2, sync_id=7))
+    result = run_write(simulator.connector_config(), refreshed, messages, statuses={"users": "INCOMPLETE"})
     assert (result.exit_code, result.counts, result.warnings) == (0, [(2.0, 0.0)], [])
