@@ -68,7 +68,7 @@ class Reply:
         body = self.json()
         if isinstance(body, Mapping):
             parts = [body[name] for name in ("error", "message", "errors") if body.get(name)]
-            found = "; ".join(part if isinstance(part, str) else json.dumps(part) for part in parts)
+            found = "; ".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
         else:
             found = self.body.decode("utf-8", "replace")
         return " ".join(found.split())[:LONGEST_WORDS]

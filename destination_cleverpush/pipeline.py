@@ -168,7 +168,10 @@ class Sync:
         if answer.status is None and not answer.words and not row.attempts:
             said = answer.summary
         else:
-            words = without_values(answer.words or "", self._plans[row.stream].fields(row.reference.record.data))
+            data = row.reference.record.data
+            fields = self._plans[row.stream].fields(data)
+            identifiers = (str(fields.get(name, ""))[:10_000] for name in ("subscription_id", "tags", "topics"))
+            words = without_values(answer.words or "", data, [*fields, *identifiers])
             said = f"CleverPush {answer.summary}" + (f' ("{words}").' if words else ".")
         return f"{said} {REASONS[answer.code].advice}"
 

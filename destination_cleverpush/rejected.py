@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from destination_cleverpush.protocol import StreamId
-from destination_cleverpush.reasons import REASONS
+from destination_cleverpush.reasons import LONGEST_WORDS, REASONS
 
 LOGGED_PER_STREAM = 100
 
-_EMAIL = re.compile(r"[^\s\"'<>,;:]+@[^\s\"'<>,;:]+")
-_IDENTIFIERS = frozenset({"subscription_id", "tags", "topics"})
+_TOKEN = re.compile(r"[^\s\"'`,;:()\[\]{}<>=]+")
+_PLAIN = re.compile(r"([A-Za-z]+([-_/][A-Za-z]+)*|\d{1,3})[.!?]*")
+_PERSONAL_ID = re.compile(r".*@.*|\+[\d\s()./-]{6,}", re.DOTALL)
+_LARGEST_SEARCHED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class RejectedRow:
 
 
 def place(row: RejectedRow) -> str:
-    """Where the row stands and whose it is, for logs. An ID that is an email address is not told."""
-    whose = f", subscription_id '{_EMAIL.sub('…', row.subscription_id)}'" if row.subscription_id else ""
+    """Where the row stands and whose it is, for logs. An ID that is an email address or a phone number is not told."""
+    identifier = row.subscription_id and ("…" if _PERSONAL_ID.fullmatch(row.subscription_id) else row.subscription_id)
+    whose = f", subscription_id '{identifier}'" if identifier else ""
     return f"stream '{StreamId(row.stream, row.namespace)}', row {row.position}{whose}"
 
 
@@ -97,25 +100,45 @@ class Rejections:
                 )
 
 
-def without_values(words: str, fields: Mapping[str, Any]) -> str:
-    """CleverPush's words without what they may quote of the row: addresses, phone numbers and attributes.
+def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str] = ()) -> str:
+    """CleverPush's words without anything that may come from the row: every word of them is hidden but plain English.
 
-    IDs of the subscription, of tags and of topics stay: they are what the reader needs.
+    A word stays if it is an identifier (an ID, a tag, a topic, the name of a column), or if it consists of letters
+    alone, or is a short number, and stands in no value of the row. So a value is hidden however it is quoted.
+
+    Args:
+        words: what CleverPush said, cut off at :data:`LONGEST_WORDS`.
+        row: the row as it came.
+        identifiers: what may be told besides the names of columns.
     """
-    values = sorted({leaf for leaf in _leaves(fields) if len(leaf) > 1}, key=len, reverse=True)
-    if values:
-        alternatives = "|".join(map(re.escape, values))
-        words = re.sub(rf"(?<!\w)(?:{alternatives})(?!\w)", "…", words, flags=re.IGNORECASE)
-    return _EMAIL.sub("…", words)
+    hidden = _values(row)
+    if hidden is None:
+        return "…"
+    told = {token for text in (*row, *identifiers) for token in _TOKEN.findall(text) if "@" not in token}
+
+    def judge(found: re.Match[str]) -> str:
+        token = found[0]
+        cut_off = found.end() == LONGEST_WORDS
+        plain = _PLAIN.fullmatch(token) and not cut_off and token.strip(".!?").lower() not in hidden
+        return token if token.strip(".!?") in told or plain else "…"
+
+    return _TOKEN.sub(judge, words)
+
+
+def _values(row: Mapping[str, Any]) -> set[str] | None:
+    """The words of a row's values in lower case; None for a row so large that looking through it would take long."""
+    leaves = list(_leaves(row))
+    if sum(map(len, leaves)) > _LARGEST_SEARCHED:
+        return None
+    return {token.strip(".!?").lower() for leaf in leaves for token in _TOKEN.findall(leaf)}
 
 
 def _leaves(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
-        for name, part in value.items():
-            if name not in _IDENTIFIERS:
-                yield from _leaves(part)
+        for part in value.values():
+            yield from _leaves(part)
     elif isinstance(value, list):
         for part in value:
             yield from _leaves(part)
     elif value is not None and not isinstance(value, bool):
-        yield str(value).strip()
+        yield str(value)

@@ -145,7 +145,7 @@ class Dispatcher:
     @property
     def full(self) -> bool:
         """Whether the input must wait: the rows on their way, and the bytes of rows and states, are bounded."""
-        return self._rows >= MOST_ROWS or (self._rows > 0 and self._bytes + self._checkpoints.size >= MOST_BYTES)
+        return self._rows >= MOST_ROWS or self._bytes + self._checkpoints.size >= MOST_BYTES
 
     @property
     def has_room(self) -> bool:

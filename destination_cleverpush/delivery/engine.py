@@ -17,6 +17,8 @@ from destination_cleverpush.delivery.dispatcher import Attempt, Dispatcher, Row
 from destination_cleverpush.operations import Operation
 from destination_cleverpush.protocol import State
 
+_MOST_UNREAD = 100
+
 
 class Stopped(Exception):
     """The feed ends early, since the sync has failed."""
@@ -52,6 +54,7 @@ class Engine:
         self._idle = 0
         self._wake_at = float("inf")
         self._senders: list[threading.Thread] = []
+        self._held_back = False
         self._closing = False
         self._input_failure: AirbyteTracedException | None = None
         self._crashed: Exception | None = None
@@ -77,6 +80,10 @@ class Engine:
             self._keep_rejections()
             while not self._outbox.empty():
                 yield self._outbox.get() or []
+            with self.locked:
+                rest = self.dispatcher.take_ready()
+            if rest:
+                yield rest
         finally:
             with self.locked:
                 self._closing = True
@@ -174,11 +181,16 @@ class Engine:
                         return
                 continue
             yield lines
+            if self._held_back:
+                with self.locked:
+                    self._changed()
 
     def _changed(self) -> None:
         """Under the lock, after anything that may have changed what can be done."""
         dispatcher = self.dispatcher
-        if lines := dispatcher.take_ready():
+        # States that nobody reads stay where they count against the memory that the input may fill.
+        self._held_back = self._outbox.qsize() >= _MOST_UNREAD
+        if not self._held_back and (lines := dispatcher.take_ready()):
             self._outbox.put(lines)
         if dispatcher.failure is not None:
             self._work.notify_all()
