@@ -101,17 +101,19 @@ class Engine:
             Stopped: the sync has failed or is closing.
         """
         with self.locked:
-            for item in items:
-                if self.dispatcher.full:
-                    self._changed()
-                    self._room.wait_for(lambda: self.dispatcher.has_room or self._over)
-                if self._over:
-                    raise Stopped
-                if isinstance(item, Row):
-                    self.dispatcher.add_row(item)
-                else:
-                    self.dispatcher.add_state(item)
-            self._changed()
+            try:
+                for item in items:
+                    if self.dispatcher.full:
+                        self._changed()
+                        self._room.wait_for(lambda: self.dispatcher.has_room or self._over)
+                    if self._over:
+                        raise Stopped
+                    if isinstance(item, Row):
+                        self.dispatcher.add_row(item)
+                    else:
+                        self.dispatcher.add_state(item)
+            finally:
+                self._changed()  # also where a row that was added has failed the sync
 
     def stop(self, error: AirbyteTracedException, grace_seconds: float | None = None) -> None:
         """End the sync with a failure: nothing more is started, and what is in flight has `grace_seconds` to end."""

@@ -189,3 +189,28 @@ def test_a_delayed_start_is_kept_though_all_senders_are_idle_or_busy() -> None:
     valve = Engine(dispatcher, send, 8, 5.0, lambda: None)
     run(valve, lambda: valve.put([row(f"r{n}", f"s{n}") for n in range(4)]))
     assert max(starts) - min(starts) < 0.45, "a request waited for the answer to another one"
+
+
+def test_a_row_that_fails_the_sync_in_the_middle_of_a_batch_ends_it() -> None:
+    dispatcher = Dispatcher(2, None, lambda _row, _answer: dispatcher.fail(transient_error("a row was refused")))
+    valve = Engine(dispatcher, lambda _: TAKEN, 2, 5.0, lambda: None)
+    with pytest.raises(AirbyteTracedException, match="a row was refused"):
+        run(valve, lambda: valve.put([row("bad", refused=True), row("a"), state(1, "users")]))
+
+
+def test_states_that_nobody_reads_stop_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 20_000)
+    valve = engine(lambda _: TAKEN)
+    put: list[int] = []
+
+    def feed() -> None:
+        for n in range(3000):
+            valve.put([state(n, "users")])
+            put.append(n)
+
+    batches = valve.run(feed, lambda: None, None)
+    lines = list(next(batches))
+    time.sleep(0.3)
+    assert len(put) < 1000
+    lines.extend(line for batch in batches for line in batch)
+    assert [f'"id": {n}' in line for n, line in enumerate(lines)] == [True] * 3000
