@@ -1,0 +1,62 @@
+"""Measure what delivery costs, and print it as ratios.
+
+usage: python -m integration_tests.bench [--quick] [--only a,b,...] [--json FILE]
+
+Needs nginx with its echo module, and wrk; nothing is installed. The exit code is 0 whatever the figures are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from integration_tests.bench.figures import ALL, FULL, QUICK, Figure
+from integration_tests.bench.target import MissingTool, find_tools
+
+
+def main() -> None:
+    """Run the benchmark as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m integration_tests.bench", description="Measure delivery.")
+    parser.add_argument("--quick", action="store_true", help="some 4 minutes instead of 20, and more noise")
+    parser.add_argument("--only", default=",".join(ALL), metavar="a,b,...", help="these figures only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file, too")
+    args = parser.parse_args()
+    wanted = args.only.split(",")
+    if unknown := [name for name in wanted if name not in ALL]:
+        parser.error(f"there is no figure {', '.join(unknown)}; there are {', '.join(ALL)}")
+    try:
+        find_tools()
+    except MissingTool as missing:
+        sys.exit(str(missing))
+    effort, found = QUICK if args.quick else FULL, []
+    print(f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {_processors()}", flush=True)
+    for name in wanted:
+        for figure in ALL[name](effort):
+            found.append(figure)
+            print(_line(figure), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps([asdict(figure) for figure in found], indent=2) + "\n")
+
+
+def _line(figure: Figure) -> str:
+    value = f"{figure.value:.1f} MB" if figure.goal.endswith("MB") else f"{figure.value:.0f} early"
+    if figure.goal.endswith("%"):
+        value = f"{figure.value:.2%}"
+    verdict = "reached" if figure.reached else "MISSED"
+    return f"({figure.name}) {figure.what:<66} {value:>9}  goal {figure.goal:<8} {verdict:<8} {figure.measured}"
+
+
+def _processors() -> str:
+    """The machine's processors, as Linux names them."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

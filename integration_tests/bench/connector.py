@@ -1,0 +1,100 @@
+"""The connector as Airbyte runs it: its console command, fed with a file of Airbyte lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
+KEY = "private-key-of-the-benchmark"
+STREAM = "users"
+
+_COMMAND = Path(sys.executable).with_name("destination-cleverpush")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left behind: states that came out, and peak resident memory in bytes."""
+
+    states: int
+    peak_memory: int
+
+
+def write_files(directory: Path, url: str, **advanced: Any) -> tuple[Path, Path]:
+    """A configuration and a configured catalog, as files."""
+    config = directory / "config.json"
+    catalog = directory / "catalog.json"
+    config.write_text(
+        json.dumps(
+            {
+                "channel_id": CHANNEL,
+                "api_key": KEY,
+                "object_type": "subscriptions",
+                "advanced": {"base_url": url, "progress_interval_seconds": 0, **advanced},
+            }
+        )
+    )
+    catalog.write_text(
+        json.dumps(
+            {
+                "streams": [
+                    {
+                        "stream": {"name": STREAM, "json_schema": {}, "supported_sync_modes": ["incremental"]},
+                        "sync_mode": "incremental",
+                        "destination_sync_mode": "append_dedup",
+                    }
+                ]
+            }
+        )
+    )
+    return config, catalog
+
+
+def write_rows(path: Path, rows: int, *, rows_per_state: int) -> Path:
+    """Records of some 270 bytes, each of another subscription, with a state after every so many and at the end."""
+    with path.open("w") as lines:
+        for number in range(1, rows + 1):
+            data = {
+                "subscription_id": f"user-{number:07}",
+                "email": f"user-{number:07}@example.com",
+                "country": "DE",
+                "language": "de",
+                "plan": "gold",
+                "orders": number % 97,
+                "last_order_at": "2026-11-20T08:15:00Z",
+            }
+            record = {"stream": STREAM, "emitted_at": 1795420800000, "data": data}
+            lines.write(json.dumps({"type": "RECORD", "record": record}) + "\n")
+            if number % rows_per_state == 0 or number == rows:
+                of_stream = {"stream_descriptor": {"name": STREAM}, "stream_state": {"cursor": number}}
+                state = {"type": "STREAM", "stream": of_stream, "id": number}
+                lines.write(json.dumps({"type": "STATE", "state": state}) + "\n")
+    return path
+
+
+def run_connector(directory: Path, rows: Path, url: str, **advanced: Any) -> Run:
+    """Run `destination-cleverpush write` to its end.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    config, catalog = write_files(directory, url, **advanced)
+    output = directory / "output"
+    with rows.open("rb") as lines, output.open("wb") as sink:
+        process = subprocess.Popen(
+            [_COMMAND, "write", "--config", config, "--catalog", catalog], stdin=lines, stdout=sink
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    with output.open("rb") as lines:
+        states = sum(b'"type": "STATE"' in line for line in lines)
+    if process.returncode != 0:
+        raise RuntimeError(f"The connector ended with {process.returncode}: {output.read_bytes()[-2000:].decode()}")
+    output.unlink()
+    # Linux counts in KiB, and from before exec: the caller must be smaller than the connector, which it is.
+    return Run(states, usage.ru_maxrss * 1024)

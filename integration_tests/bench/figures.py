@@ -1,0 +1,256 @@
+"""The figures. Each compares two runs made in turn on the same machine, so that what is printed are ratios.
+
+Rates are taken from the target's own notes, from the start of the first request to the end of the last one: start-up
+counts for nobody, and finding the speed counts for the connector.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from integration_tests.bench.bare import prepare
+from integration_tests.bench.connector import CHANNEL, KEY, run_connector, write_files, write_rows
+from integration_tests.bench.target import Behaviour, Request, Target, start_target, taken_per_second
+from integration_tests.simulator.process import start_simulator
+
+IN_FLIGHT = 64
+THREADS = 16  # the default of max_concurrency
+LIMIT = 200
+_ON_ITS_WAY_SECONDS = 0.1
+_CLOCK_SECONDS = 0.002
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long the benchmark takes: repetitions, rows, seconds."""
+
+    repetitions: int
+    slow_rows: int
+    fast_rows: int
+    many_rows: int
+    limited_seconds: int
+
+
+QUICK = Effort(repetitions=3, slow_rows=12_000, fast_rows=6_000, many_rows=200_000, limited_seconds=30)
+FULL = Effort(repetitions=5, slow_rows=25_000, fast_rows=20_000, many_rows=1_000_000, limited_seconds=150)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table. `value` is what `goal` is about; the rest is for the reader."""
+
+    name: str
+    what: str
+    value: float
+    goal: str
+    reached: bool
+    measured: str
+
+
+def beside_wrk(effort: Effort) -> Iterator[Figure]:
+    """(a) 50 ms latency, 64 in flight: the share of what wrk gets with 64 connections."""
+    behaviour = Behaviour(latency=0.05)
+    ours, theirs = [], []
+    with _workplace() as directory:
+        rows = write_rows(directory / "rows", effort.slow_rows, rows_per_state=100)
+        seconds = max(3, round(effort.slow_rows * behaviour.latency / IN_FLIGHT))
+        for _ in range(effort.repetitions):
+            ours.append(_connector_rate(directory, rows, effort.slow_rows, behaviour, IN_FLIGHT))
+            with start_target(behaviour) as target:
+                script = _wrk_script(directory, target, rows)
+                command = ["wrk", "-t1", f"-c{IN_FLIGHT}", f"-d{seconds}s", "-s", str(script), target.url]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            theirs.append(target.rate)
+    yield _share("a", "50 ms latency, 64 in flight: connector / wrk -c64", ours, theirs, 0.95)
+
+
+def beside_bare_loops(effort: Effort) -> Iterator[Figure]:
+    """(b) No latency: the share of what a bare loop over the same requests gets in as many threads.
+
+    There are two loops: through the adapter of `requests` as it comes, and through the connector's cheaper one.
+    """
+    ours: list[float] = []
+    loops: dict[str, list[float]] = {"requests": [], "connector": []}
+    with _workplace() as directory:
+        rows = write_rows(directory / "rows", effort.fast_rows, rows_per_state=100)
+        for _ in range(effort.repetitions):
+            ours.append(_connector_rate(directory, rows, effort.fast_rows, Behaviour(), THREADS))
+            for adapter, rates in loops.items():
+                rates.append(_loop_rate(directory, rows, effort.fast_rows, adapter))
+    what = f"no latency, {THREADS} threads: connector / bare loop, "
+    yield _share("b", what + "requests' adapter", ours, loops["requests"], 0.85)
+    yield _share("b", what + "its own adapter", ours, loops["connector"], 0.85)
+
+
+def states(effort: Effort) -> Iterator[Figure]:
+    """(c) No latency: a state after every record, beside one state at the end."""
+    many, one = [], []
+    with _workplace() as directory:
+        each = write_rows(directory / "each", effort.fast_rows, rows_per_state=1)
+        single = write_rows(directory / "single", effort.fast_rows, rows_per_state=effort.fast_rows)
+        for _ in range(effort.repetitions):
+            many.append(_connector_rate(directory, each, effort.fast_rows, Behaviour(), THREADS))
+            one.append(_connector_rate(directory, single, effort.fast_rows, Behaviour(), THREADS))
+    yield _share("c", "no latency: a state after every record / one at the end", many, one, 0.95)
+
+
+def memory(effort: Effort) -> Iterator[Figure]:
+    """(d) Peak resident memory after many rows, over that after 10,000; a state after every record."""
+    peaks = []
+    with _workplace() as directory:
+        for count in (10_000, effort.many_rows):
+            rows = write_rows(directory / "rows", count, rows_per_state=1)
+            with start_target(Behaviour()) as target:
+                run = run_connector(directory, rows, target.url, max_concurrency=THREADS)
+            _all_taken(target, count)
+            if run.states != count:
+                raise RuntimeError(f"{run.states} states came out for {count} that went in")
+            peaks.append(run.peak_memory / 1e6)
+    grown = peaks[1] - peaks[0]
+    yield Figure(
+        "d",
+        f"peak memory after {effort.many_rows:,} rows, over that after 10,000",
+        grown,
+        "<= 20 MB",
+        grown <= 20,
+        f"{peaks[0]:.1f} MB, {peaks[1]:.1f} MB",
+    )
+
+
+def server_limits(effort: Effort) -> Iterator[Figure]:
+    """(e) A limit at the server: the share of it that is reached, and that of refused requests; (f) in these runs."""
+    kinds: dict[str, Callable[[Path], list[Request]]] = {
+        "nginx limit_req, burst 20": lambda directory: _limited_by_nginx(directory, effort.limited_seconds),
+        "token bucket, burst 20": lambda directory: _limited_by_simulator(directory, effort.limited_seconds, burst=20),
+        "per whole second": lambda directory: _limited_by_simulator(directory, effort.limited_seconds),
+    }
+    with _workplace() as directory, ThreadPoolExecutor() as pool:  # side by side: they take time, but no CPU
+        for number in range(len(kinds)):
+            (directory / str(number)).mkdir()
+        runs = list(pool.map(lambda item: item[1](directory / str(item[0])), enumerate(kinds.values())))
+    for kind, requests in zip(kinds, runs, strict=True):
+        reached = taken_per_second(requests) / LIMIT
+        refused = sum(r.status == 429 for r in requests) / len(requests)
+        figures = f"{reached * LIMIT:.1f} of {LIMIT} per s"
+        yield Figure("e", f"limit {LIMIT}/s, {kind}: reached", reached, ">= 95%", reached >= 0.95, figures)
+        counts = f"{sum(r.status == 429 for r in requests)} of {len(requests)}"
+        yield Figure("e", f"limit {LIMIT}/s, {kind}: refused", refused, "< 1%", refused < 0.01, counts)
+        yield _pauses(f"no request before the 1 s of a 429 ({kind})", requests, 1.0)
+
+
+def pauses(_effort: Effort) -> Iterator[Figure]:
+    """(f) After a 429 that names a delay, no request before it is over."""
+    for header in ("Retry-After", "RateLimit-Reset", "X-RateLimit-Reset"):
+        behaviour = Behaviour(latency=0.02, rate=50, burst=10, refusal={header: "3"})
+        with _workplace() as directory:
+            rows = write_rows(directory / "rows", 400, rows_per_state=1)
+            with start_target(behaviour) as target:
+                run_connector(directory, rows, target.url)
+        yield _pauses(f"no request before the 3 s of a 429 ({header})", target.requests, 3.0)
+
+
+ALL: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
+    "a": beside_wrk,
+    "b": beside_bare_loops,
+    "c": states,
+    "d": memory,
+    "e": server_limits,
+    "f": pauses,
+}
+
+
+@contextmanager
+def _workplace() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cleverpush-bench-") as name:
+        yield Path(name)
+
+
+def _connector_rate(directory: Path, rows: Path, count: int, behaviour: Behaviour, max_concurrency: int) -> float:
+    with start_target(behaviour) as target:
+        run_connector(directory, rows, target.url, max_concurrency=max_concurrency)
+    _all_taken(target, count)
+    return target.rate
+
+
+def _loop_rate(directory: Path, rows: Path, count: int, adapter: str) -> float:
+    with start_target(Behaviour()) as target:
+        config, catalog = write_files(directory, target.url, max_concurrency=THREADS)
+        loop = [sys.executable, "-m", "integration_tests.bench.bare"]
+        subprocess.run([*loop, str(config), str(catalog), str(rows), str(THREADS), adapter], check=True)
+    _all_taken(target, count)
+    return target.rate
+
+
+def _all_taken(target: Target, count: int) -> None:
+    taken = sum(request.status == 200 for request in target.requests)
+    if taken != count:
+        raise RuntimeError(f"{taken} requests were taken for {count} rows")
+
+
+def _share(name: str, what: str, ours: list[float], theirs: list[float], goal: float) -> Figure:
+    share = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    measured = f"{statistics.median(ours):.0f} / {statistics.median(theirs):.0f} per s"
+    return Figure(name, what, share, f">= {goal:.0%}", share >= goal, measured)
+
+
+def _wrk_script(directory: Path, target: Target, rows: Path) -> Path:
+    """A wrk script that sends the connector's first request."""
+    config, catalog = write_files(directory, target.url)
+    first = directory / "first"
+    with rows.open() as lines:
+        first.write_text(lines.readline())
+    request, _ = prepare(config, catalog, first).calls[0]
+    assert isinstance(request.body, bytes)
+    headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+    script = directory / "post.lua"
+    # For this text, JSON's quoting is Lua's.
+    script.write_text(
+        f'wrk.method = "POST"\nwrk.path = "{request.path_url}"\nwrk.body = {json.dumps(request.body.decode())}\n'
+        + "".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}\n" for name, value in headers.items())
+    )
+    return script
+
+
+def _limited_by_nginx(directory: Path, seconds: int) -> list[Request]:
+    rows = write_rows(directory / "rows", LIMIT * seconds, rows_per_state=1)
+    with start_target(Behaviour(latency=0.02, rate=LIMIT, burst=20, refusal={"Retry-After": "1"})) as target:
+        run_connector(directory, rows, target.url)
+    return target.requests
+
+
+def _limited_by_simulator(directory: Path, seconds: int, burst: int | None = None) -> list[Request]:
+    rows = write_rows(directory / "rows", LIMIT * seconds, rows_per_state=1)
+    limit = {"rate": LIMIT, "retry_after": 1} | ({"burst": burst} if burst else {})
+    attributes = ["user_id", "plan", "orders", "last_order_at"]
+    account = {"api_key": KEY, "channels": [{"_id": CHANNEL, "attributes": attributes}]}
+    with start_simulator(accounts=[account], faults={"latency": 0.02, "rate_limit": limit}) as simulator:
+        run_connector(directory, rows, simulator.url)
+        return [Request(c["arrived"], c["finished"], c["status"], len(c["body"])) for c in simulator.calls()]
+
+
+def _pauses(what: str, requests: list[Request], delay: float) -> Figure:
+    """How many requests started between a refusal and the end of its delay.
+
+    Those within 100 ms of the refusal were on their way when it arrived, and do not count.
+    """
+    starts = sorted(request.started for request in requests)
+    refusals = [request.ended for request in requests if request.status == 429]
+    early = sum(
+        bisect_left(starts, at + delay - _CLOCK_SECONDS) > bisect_right(starts, at + _ON_ITS_WAY_SECONDS)
+        for at in refusals
+    )
+    returns = [
+        starts[after] - at for at in refusals if (after := bisect_right(starts, at + _ON_ITS_WAY_SECONDS)) < len(starts)
+    ]
+    measured = f"{len(refusals)} refusals" + (f", earliest return after {min(returns):.3f} s" if returns else "")
+    return Figure("f", what, early, "0 early", early == 0 and bool(refusals), measured)
