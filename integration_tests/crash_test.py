@@ -29,6 +29,7 @@ OBJECTS = ("subscriptions", "tags")
 _CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
 _TAGS = tuple(f"tag-{letter}" for letter in "abcdefgh")
 _ROWS_PER_SUBSCRIPTION = 5
+_NEAR = 20  # subscriptions among which the rows of one moment are spread
 _HOT = 0.02  # share of the rows that are about one and the same subscription
 _FAULTS: dict[str, Any] = {
     "latency": {"low": 0.001, "high": 0.01},
@@ -116,12 +117,14 @@ class Outcome:
 
 
 def make_plan(object_type: str, count: int, rng: random.Random) -> Plan:
-    """Random rows: some subscriptions once, some often, and one that is always busy."""
+    """Random rows: those of one subscription lie close together, but for one that is busy all the time."""
     subscriptions = [f"s-{number}" for number in range(max(1, count // _ROWS_PER_SUBSCRIPTION))]
     rows = [
         Row(
             number,
-            subscriptions[0] if rng.random() < _HOT else rng.choice(subscriptions),
+            subscriptions[0]
+            if rng.random() < _HOT
+            else subscriptions[max(0, (number - 1) // _ROWS_PER_SUBSCRIPTION - rng.randrange(_NEAR))],
             tuple(rng.sample(_TAGS, rng.randint(1, 3))),
             rng.random() < 0.4,
         )
