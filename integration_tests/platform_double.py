@@ -18,9 +18,10 @@ airbyte-protocol:
     COMPLETE where the source read the stream to its end (`StreamStatusCompletionTracker`). The catalog then names
     generations (`generation_id`, `minimum_generation_id`, `sync_id`).
 7.  A failure is one TRACE message of type ERROR, with a message for the user and a `failure_type`, and an exit code
-    other than 0; a success has neither.
+    other than 0; a success has neither, and has taken all of its input.
 8.  A destination that neither takes the next line nor says anything is given up after a while
-    (`DestinationTimeoutMonitor`), and so is one that does not end after its input has ended.
+    (`DestinationTimeoutMonitor`), and so is one that does not end after its input has ended, and one that keeps states
+    back while it says other things: all come back without a long gap.
 9.  A cancelled sync is sent SIGTERM, and SIGKILL where it has not ended some seconds later.
 
 Whatever breaks a rule ends the process and raises :class:`Violation`.
@@ -50,6 +51,8 @@ from airbyte_cdk.models import AirbyteMessageSerializer
 CONNECTOR = (str(Path(sys.executable).with_name("destination-cleverpush")),)
 SILENCE_SECONDS = 30.0
 """How long a destination may neither take a line nor print one."""
+STATE_GAP_SECONDS = 60.0
+"""How long the next state may take, while one is due."""
 FAILURE_TYPES = ("config_error", "transient_error", "system_error")
 
 Line = Mapping[str, Any] | str | bytes
@@ -216,6 +219,11 @@ class Ledger:
             raise Violation(f"success, but {len(self._waiting)} states did not come out, the first is {self._oldest}")
 
     @property
+    def due(self) -> int:
+        """How many states have not come out."""
+        return len(self._waiting)
+
+    @property
     def _oldest(self) -> str:
         return json.dumps(self._waiting[0].message, ensure_ascii=False)
 
@@ -269,6 +277,7 @@ class ConnectorProcess:
         command: what comes before `write --config FILE --catalog FILE`.
         statuses: per stream name, what it is told to be at the end instead of COMPLETE; None: nothing.
         silence_seconds: see :data:`SILENCE_SECONDS`.
+        state_gap_seconds: see :data:`STATE_GAP_SECONDS`.
         environment: variables besides those of this process.
     """
 
@@ -280,19 +289,22 @@ class ConnectorProcess:
         command: Sequence[str] = CONNECTOR,
         statuses: Mapping[str, str | None] | None = None,
         silence_seconds: float = SILENCE_SECONDS,
+        state_gap_seconds: float = STATE_GAP_SECONDS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._files = {"config": config, "catalog": catalog}
         self._command = command
         self._statuses = statuses or {}
         self._silence = silence_seconds
+        self._state_gap = state_gap_seconds
+        self._due_since: float | None = None
         self._environment = environment or {}
         self._ledger = Ledger(catalog)
         self._changed = threading.Condition()
         self._violation: Violation | None = None
         self._stderr = b""
         self._expected = 0
-        self._killed = self._cancelled = self._input_open = self._output_ended = False
+        self._killed = self._cancelled = self._input_open = self._input_refused = self._output_ended = False
         self._result: WriteResult | None = None
 
     def __enter__(self) -> ConnectorProcess:
@@ -345,11 +357,14 @@ class ConnectorProcess:
         """Feed messages; waits while the destination takes none. Returns False once it takes no more.
 
         Raises:
-            Violation: the destination is silent for too long.
+            Violation: the destination is silent for too long, or keeps states back.
         """
         for message in messages:
             with self._changed:
                 lines = self._ledger.enter(message)
+                if self._due_since is None and self._ledger.due:
+                    self._due_since = time.monotonic()
+            self._check_state_gap()
             if not all(self._feed(line) for line in lines):
                 return False
         return self._input_open
@@ -415,6 +430,8 @@ class ConnectorProcess:
             ledger = self._ledger
             if not self._killed:
                 ledger.end(self._process.returncode, stderr)
+                if self._process.returncode == 0 and self._input_refused:
+                    raise Violation("success, but it did not take all of its input")
             stdout = "\n".join(ledger.lines)
             self._result = WriteResult(
                 ledger.states, ledger.logs, ledger.errors, self._process.returncode, self._killed, stdout, stderr
@@ -441,6 +458,7 @@ class ConnectorProcess:
             try:
                 data = data[os.write(self._stdin.fileno(), data) :]
             except BrokenPipeError:
+                self._input_refused = True
                 self._close_input()
             self._active = time.monotonic()
         return self._input_open
@@ -449,6 +467,13 @@ class ConnectorProcess:
         if time.monotonic() - self._active > self._silence:
             self._end()
             raise Violation(f"it was silent for {self._silence:g} s: {self._ledger.lines[-5:]}")
+        self._check_state_gap()
+
+    def _check_state_gap(self) -> None:
+        since = self._due_since
+        if since is not None and time.monotonic() - since > self._state_gap:
+            self._end()
+            raise Violation(f"no state came out for {self._state_gap:g} s, though {self._ledger.due} are due")
 
     def _read_stdout(self) -> None:
         try:
@@ -474,7 +499,10 @@ class ConnectorProcess:
             line = raw[:-1].decode("utf-8")
         except UnicodeDecodeError:
             raise Violation(f"a line that is not UTF-8: {raw!r}") from None
+        due = self._ledger.due
         self._ledger.leave(line)
+        if self._ledger.due < due:
+            self._due_since = time.monotonic() if self._ledger.due else None
 
     def _read_stderr(self) -> None:
         self._stderr = _pipe(self._process.stderr).read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import textwrap
@@ -319,6 +320,29 @@ def test_feeding_ends_where_the_destination_ends() -> None:
 def test_silent_destinations_are_given_up(script: str, messages: list[str]) -> None:
     with pytest.raises(Violation, match="it was silent"):
         run_write({}, catalog(), messages, command=destination(script), silence_seconds=0.3)
+
+
+def test_destinations_that_keep_states_back_are_given_up() -> None:
+    script = """
+        import time
+        while True:
+            print(json.dumps({"type": "LOG", "log": {"level": "INFO", "message": "Working."}}), flush=True)
+            time.sleep(0.05)
+    """
+    with pytest.raises(Violation, match=r"no state came out for 0\.3 s"):
+        run_write({}, catalog(), [stream_state(1), stream_state(2)], command=destination(script), state_gap_seconds=0.3)
+
+
+def test_states_that_come_one_by_one_are_not_late() -> None:
+    script = "import time\nfor line in sys.stdin: time.sleep(0.2); take(json.loads(line))"
+    result = run_write({}, catalog(), map(stream_state, range(9)), command=destination(script), state_gap_seconds=1.5)
+    assert len(result.states) == 9
+
+
+def test_success_before_the_end_of_the_input_is_found() -> None:
+    endless = (record({"n": n}) for n in itertools.count())
+    with pytest.raises(Violation, match="did not take all of its input"):
+        run_write({}, catalog(), endless, command=destination("sys.exit(0)"))
 
 
 @pytest.mark.parametrize(
