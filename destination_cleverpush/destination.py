@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -124,7 +124,8 @@ class DestinationCleverpush(Destination):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
             raise SystemExit(1) from None  # nobody reads our output any more: there is nothing left to tell
         except AirbyteTracedException as error:
-            output.write(error_trace(error, time.time()))
+            with suppress(BrokenPipeError):
+                output.write(error_trace(error, time.time()))
             if parsed.command == "replay":  # its output is piped into write, which passes over what is no record
                 print(error.message, file=sys.stderr)
             raise SystemExit(1) from None
