@@ -12,7 +12,7 @@ VENV := .venv/bin
 RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 
-.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-rejected crash-test bench audit sbom licences clean
+.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-rejected crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -82,6 +82,11 @@ crash-test: $(STAMP) ## kill the connector over and over, and see that nothing i
 
 bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
 	$(VENV)/python -m integration_tests.bench
+
+fuzz: $(STAMP) ## a minute of coverage-guided fuzzing (atheris, in an environment of its own)
+	test -x build/fuzz/bin/python || { $(VENV)/python -m venv build/fuzz && build/fuzz/bin/pip install --quiet atheris; }
+	PYTHONPATH=$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		build/fuzz/bin/python -m integration_tests.fuzz_atheris -max_total_time=60
 
 audit: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## ask for known vulnerabilities of the locked dependencies
 	$(SUPPLY_CHAIN)/bin/python -m scripts.audit $(RUNTIME)/lib/python*/site-packages
