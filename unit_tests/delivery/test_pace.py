@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from destination_cleverpush.delivery.pace import Pace
+from destination_cleverpush.delivery.throttle import Throttle
+
+
+def run(pace: Pace, begin: float, seconds: float, limit: float) -> tuple[float, int]:
+    """Send at the pace from `begin` on until the server refuses one above `limit` per second; when, and how many."""
+    now, taken = begin, 0
+    while now < begin + seconds:
+        rate = pace.rate(now) or 100.0
+        if rate > limit:
+            break
+        pace.started(now)
+        pace.taken(now)
+        taken += 1
+        now += 1 / rate
+    return now, taken
+
+
+def test_nothing_is_known_before_the_first_refusal() -> None:
+    pace = Pace()
+    pace.refused(0.0, 1.0)
+    assert not pace.known
+    assert pace.rate(0.0) is None
+
+
+def test_a_refusal_of_the_first_request_teaches_nothing() -> None:
+    pace = Pace()
+    pace.started(0.0)
+    pace.refused(0.1, 1.0)
+    assert not pace.known
+
+
+def test_after_a_refusal_the_rate_starts_below_the_one_that_was_taken_and_climbs_to_it_and_beyond() -> None:
+    pace = Pace()
+    run(pace, 0.0, 3.0, 1000.0)
+    pace.refused(3.0, 4.0)
+    pace.paused(3.0, 4.0)
+    rates = [pace.rate(4.0 + second) or 0.0 for second in range(10)]
+    assert rates[0] == pytest.approx(98, rel=0.01)
+    assert rates == sorted(rates)
+    assert rates[2] == pytest.approx(100, rel=0.01)
+    assert rates[-1] > 200
+
+
+def test_an_estimate_that_was_far_too_low_is_corrected_within_seconds() -> None:
+    pace = Pace()
+    run(pace, 0.0, 3.0, 1000.0)
+    pace.refused(3.0, 4.0)
+    pace.paused(3.0, 4.0)
+    found, _ = run(pace, 4.0, 1000.0, 800.0)
+    assert found < 25.0
+
+
+def test_an_estimate_that_is_confirmed_is_tested_again_ever_more_seldom() -> None:
+    pace, now = Pace(), 0.0
+    run(pace, 0.0, 3.0, 1000.0)
+    pace.refused(3.0, 4.0)
+    pace.paused(3.0, 4.0)
+    now, lasted = 4.0, []
+    for _ in range(5):
+        refused, _ = run(pace, now, 1000.0, 102.0)
+        lasted.append(refused - now)
+        pace.refused(refused, refused + 1.0)
+        pace.paused(refused, refused + 1.0)
+        now = refused + 1.0
+    assert lasted[0] < 10
+    assert lasted[2] > 3 * lasted[0]
+    assert lasted[4] < 200, "a server that takes more than before must be found out some time"
+
+
+def test_a_pause_for_another_reason_keeps_the_estimate_and_does_not_start_it_anew() -> None:
+    pace = Pace()
+    run(pace, 0.0, 3.0, 1000.0)
+    pace.refused(3.0, 4.0)
+    pace.paused(3.0, 4.0)
+    before = pace.rate(9.0)
+    pace.paused(8.0, 8.5)
+    assert pace.rate(9.0) == before
+
+
+def through(server: Callable[[float], bool], seconds: float, delay: float) -> float:
+    """Requests per second that go through a throttle, of 800 that could be sent."""
+    throttle, now, taken = Throttle(None, random.Random(1)), 0.0, 0
+    while now < seconds:
+        if wait := throttle.wait(now):
+            now += wait
+            continue
+        throttle.started(now)
+        if server(now):
+            throttle.taken(now)
+            taken += 1
+        else:
+            throttle.refused(now, now, delay)
+        now += 1 / 800
+    return taken / seconds
+
+
+def test_refusals_by_chance_do_not_slow_a_sync_down_for_good() -> None:
+    chance = random.Random(2)
+    assert through(lambda _now: chance.random() > 0.0005, 120.0, 0.3) > 400
+
+
+def test_a_limit_that_is_raised_is_found_out() -> None:
+    tokens, at = 10.0, 0.0
+
+    def server(now: float) -> bool:
+        nonlocal tokens, at
+        tokens, at = min(10.0, tokens + (now - at) * (20 if now < 30 else 400)), now
+        if tokens < 1:
+            return False
+        tokens -= 1
+        return True
+
+    assert through(server, 230.0, 1.0) > 140  # of 351 that it takes in the mean
