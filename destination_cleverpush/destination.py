@@ -183,7 +183,8 @@ def _cancel_on_signals(sync: Sync) -> None:
 
     def cancel(number: int, _frame: object) -> None:
         signal.signal(number, lambda again, _frame: os._exit(128 + again))
-        sync.cancel()
+        # In a thread of its own: what the signal interrupts may be halfway through the same bookkeeping.
+        threading.Thread(target=sync.cancel, name="cancel", daemon=True).start()
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -93,7 +93,7 @@ class Sync:
             raise error
 
     def cancel(self) -> None:
-        """End the sync soon: for SIGTERM. Safe to call from a signal handler."""
+        """End the sync soon: for SIGTERM. Call it from any thread, but not from a signal handler."""
         self._cancelled = True
         message = "The sync was cancelled. Rows that were not delivered will be sent with the next attempt."
         self._engine.stop(transient_error(message), CANCEL_GRACE_SECONDS)

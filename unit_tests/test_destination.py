@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+import signal
+import threading
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from airbyte_cdk.destinations import Destination
@@ -19,6 +23,8 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush import DestinationCleverpush
+from destination_cleverpush.destination import _cancel_on_signals
+from destination_cleverpush.pipeline import Sync
 from unit_tests.configurations import CHANNEL, KEY, catalog, raw_config
 from unit_tests.server import Asked, Canned, Server, said
 
@@ -118,3 +124,17 @@ def test_check_names_the_field_that_the_form_forbids(fields: dict[str, Any], nam
     status = DestinationCleverpush().check(LOGGER, raw_config(**fields))
     assert status.status is Status.FAILED
     assert f"'{named}'" in str(status.message)
+
+
+def test_a_signal_cancels_from_a_thread_of_its_own() -> None:
+    """What a signal interrupts in the main thread may hold the delivery's lock, halfway through its bookkeeping."""
+    cancelled_by: SimpleQueue[threading.Thread] = SimpleQueue()
+    sync = SimpleNamespace(cancel=lambda: cancelled_by.put(threading.current_thread()))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        _cancel_on_signals(cast(Sync, sync))
+        signal.raise_signal(signal.SIGTERM)
+        assert cancelled_by.get(timeout=5) is not threading.main_thread()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
