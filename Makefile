@@ -12,7 +12,7 @@ VENV := .venv/bin
 RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 
-.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-rejected crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -73,6 +73,9 @@ test-pyairbyte: $(STAMP) ## sync Airbyte's demo source with PyAirbyte, in enviro
 test-pyairbyte-image: $(STAMP) ## the same, with the image besides
 	$(VENV)/python -m integration_tests.image run sh -c \
 		'env -u CLEVERPUSH_IMAGE $(VENV)/python -m integration_tests.pyairbyte --image "$$CLEVERPUSH_IMAGE"'
+
+test-examples: $(STAMP) ## run the examples: DuckDB pipe, Dagster, the Kubernetes manifest's schema
+	$(VENV)/python -m integration_tests.orchestrators
 
 test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
 	$(VENV)/python -m integration_tests.rejections

@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from integration_tests.simulator.process import Simulator, start_simulator
 from scripts.lock import locked_versions, read_toml
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.image, pytest.mark.timeout(300)]
 
 STOP_TIMEOUT_SECONDS = 30
 LIKE_AIRBYTE = ["--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+MANIFEST = Path(__file__).parents[2] / "examples" / "kubernetes_job.yaml"
 WRITE = ["write", "--config=/config/config.json", "--catalog=/config/catalog.json"]
 STREAM = {
     "stream": {"name": "users", "json_schema": {"type": "object"}, "supported_sync_modes": ["full_refresh"]},
@@ -63,6 +66,9 @@ class Container:
 
     def start_write(self) -> subprocess.Popen[str]:
         return subprocess.Popen([*self._run, *WRITE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def start_check(self) -> subprocess.Popen[str]:
+        return subprocess.Popen([*self._run, "check", "--config=/config/config.json"], text=True)
 
     def _ended(self, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run([*self._run, *arguments], input=stdin, stdout=subprocess.PIPE, text=True, check=True)
@@ -129,6 +135,49 @@ def test_write_delivers_and_acknowledges(image: str, simulator: Simulator, tmp_p
         {"recordCount": 0.0, "rejectedRecordCount": 1.0},  # without a contact, CleverPush creates no subscription
     ]
     assert list(simulator.by_user()) == ["u-1"]
+
+
+def test_the_kubernetes_job_runs_as_its_manifest_says(image: str, simulator: Simulator, tmp_path: Path) -> None:
+    """`docker run` with what the manifest asks for; only where CleverPush is comes from here."""
+    found = {document["kind"]: document for document in yaml.safe_load_all(MANIFEST.read_text())}
+    pod = found["Job"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    security = container["securityContext"]
+    assert security == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    config = json.loads(found["Secret"]["stringData"]["config.json"])
+    record = row("u-1", email="ada@example.com")
+    record["record"]["data"]["id"] = record["record"]["data"].pop("subscription_id")
+    files = {
+        "config/config.json": json.dumps(config | simulator.connector_config()),
+        "config/catalog.json": found["ConfigMap"]["data"]["catalog.json"],
+        "rows/rows.jsonl": "".join(json.dumps(line) + "\n" for line in (record, state(1))),
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    tmp_path.chmod(0o755)
+    mounts = [f"--volume={tmp_path / mount['name']}:{mount['mountPath']}:ro" for mount in container["volumeMounts"]]
+    user = f"--user={pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
+    (shell, flag), arguments = container["command"], container["args"]
+    written = messages(run(image, shell, flag, *arguments, options=[user, *mounts]))
+    assert [found["state"]["destinationStats"]["recordCount"] for found in of_type("STATE", written)] == [1.0]
+    assert list(simulator.by_user()) == ["u-1"]
+
+
+def test_sigterm_ends_a_check(image: str, simulator: Simulator, tmp_path: Path) -> None:
+    simulator.set_faults(rules=[{"kind": "hang"}])
+    container = Container(image, tmp_path, simulator.connector_config())
+    with container.start_check() as process:
+        while not simulator.stats()["most_in_flight"]:
+            assert process.poll() is None, "it ended before it asked"
+            time.sleep(0.05)
+        subprocess.run(["docker", "kill", "--signal=TERM", container.name], check=True, stdout=subprocess.DEVNULL)
+        try:
+            assert process.wait(STOP_TIMEOUT_SECONDS) != 0
+        finally:
+            process.kill()
 
 
 def test_sigterm_ends_a_write_that_waits_for_its_source(image: str, simulator: Simulator, tmp_path: Path) -> None:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 from typing import Any
 
+from integration_tests.environments import ROOT, environment
 from integration_tests.simulator.process import Simulator, start_simulator
 
-ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = {"pyairbyte": "airbyte==0.71.3", "source-faker": "airbyte-source-faker==7.2.1"}
 ROWS = 200
 COLUMNS = [
@@ -27,18 +25,6 @@ COLUMNS = [
     *("language", "name", "nationality", "occupation", "telephone", "title", "updated_at", "weight"),
 ]
 API_KEY = "private-key-for-pyairbyte"
-
-
-def environment(name: str) -> Path:
-    """The `bin` folder of an environment, made where it is missing."""
-    folder = ROOT / "build" / name
-    done = folder / ENVIRONMENTS[name]
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
-        subprocess.run([folder / "bin" / "pip", "install", "--quiet", ENVIRONMENTS[name]], check=True)
-        done.touch()
-    return folder / "bin"
 
 
 def sync(simulator: Simulator, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +38,7 @@ def sync(simulator: Simulator, **settings: str) -> subprocess.CompletedProcess[s
         json.dump(simulator.connector_config(object_type, field_mapping=fields), config)
         config.flush()
         return subprocess.run(
-            [environment("pyairbyte") / "python", ROOT / "examples" / "pyairbyte_sync.py"],
+            [environment("pyairbyte", ENVIRONMENTS["pyairbyte"]) / "python", ROOT / "examples" / "pyairbyte_sync.py"],
             env={
                 **os.environ,
                 "AIRBYTE_OFFLINE_MODE": "1",
@@ -60,7 +46,7 @@ def sync(simulator: Simulator, **settings: str) -> subprocess.CompletedProcess[s
                 "ROWS": str(ROWS),
                 "CLEVERPUSH_CONFIG": config.name,
                 "CLEVERPUSH_EXECUTABLE": str(Path(sys.executable).with_name("destination-cleverpush")),
-                "FAKER_EXECUTABLE": str(environment("source-faker") / "source-faker"),
+                "FAKER_EXECUTABLE": str(environment("source-faker", ENVIRONMENTS["source-faker"]) / "source-faker"),
                 **settings,
             },
             capture_output=True,
