@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from destination_cleverpush.protocol import StreamId
+from destination_cleverpush.reasons import LONGEST_WORDS
+from destination_cleverpush.rejected import LOGGED_PER_STREAM, RejectedRow, Rejections, place, without_values
+
+
+def rejected(position: int = 1, subscription_id: str | None = "s-1", **more: Any) -> RejectedRow:
+    facts: dict[str, Any] = {
+        "stream": "users", "namespace": None, "code": "unknown_tag", "reason": "CleverPush answered 400.",
+        "status": 400, "answer": "no", "data": {}, "emitted_at": None,
+        "rejected_at": datetime(2026, 11, 23, tzinfo=timezone.utc), "attempts": 1,
+    }  # fmt: skip
+    return RejectedRow(position=position, subscription_id=subscription_id, **{**facts, **more})
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (rejected(), "stream 'users', row 1, subscription_id 's-1'"),
+        (rejected(7, None, namespace="crm"), "stream 'crm.users', row 7"),
+        (rejected(subscription_id="ada@example.com"), "stream 'users', row 1, subscription_id '…'"),
+        (rejected(subscription_id="+49 170 1234567"), "stream 'users', row 1, subscription_id '…'"),
+        (rejected(subscription_id="4917012345"), "stream 'users', row 1, subscription_id '4917012345'"),
+    ],
+)
+def test_a_row_is_told_by_its_place_and_its_id_unless_that_is_a_person(row: RejectedRow, told: str) -> None:
+    assert place(row) == told
+
+
+ROW = {"id": "u-17", "mail": "ada@example.com", "name": "Lovelace", "born": "1815-12-10", "nested": {"city": ["Bonn"]}}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("Tag vip not found", "Tag vip not found"),
+        ("Invalid email: ada@example.com", "Invalid email: …"),
+        ("Value 'Lovelace' too long (8)", "Value '…' too long (8)"),
+        ("LOVELACE is no number", "… is no number"),
+        ("born=1815-12-10", "born=…"),
+        ("the city of Bonn.", "the city of …"),
+        ("ada@example.org", "…"),
+        ("called from 49301234567", "called from …"),
+        ("no user u-17", "no user u-17"),
+        ("custom attribute mail does not exist", "custom attribute mail does not exist"),
+    ],
+)
+def test_what_may_come_from_the_row_is_hidden(words: str, told: str) -> None:
+    assert without_values(words, ROW, ["u-17", "vip"]) == told
+
+
+def test_a_value_that_was_cut_off_is_hidden_too() -> None:
+    words = ("x" * (LONGEST_WORDS - 10) + " Lovelace")[:LONGEST_WORDS]
+    cut = "x " * ((LONGEST_WORDS - 6) // 2) + "Lovela"
+    assert len(cut) == LONGEST_WORDS
+    assert "Lovela" not in without_values(cut, ROW)
+    assert "Lovelace" not in without_values(words, ROW)
+
+
+def test_a_row_too_large_to_look_through_hides_all_words() -> None:
+    assert without_values("Invalid value", {"text": "a" * 200_000}) == "…"
+
+
+@given(
+    secret=st.from_regex(r"[A-Za-z0-9@.+_-]{4,20}", fullmatch=True),
+    frame=st.sampled_from(["Invalid value {}", '{{"value": "{}"}}', "('{}',)", "<b>{}</b>", "field={};", "`{}`", "{}"]),
+    shape=st.sampled_from([lambda v: v, lambda v: [v], lambda v: {"inner": [{"deep": v}]}, lambda v: f"a {v} b"]),
+    upper=st.booleans(),
+)
+def test_a_value_is_hidden_however_it_is_quoted(secret: str, frame: str, shape: Any, upper: bool) -> None:
+    assume(secret.lower() not in frame.format("").lower() and secret not in ("column", "inner", "deep"))
+    words = frame.format(secret.upper() if upper else secret)
+    shown = without_values(words, {"column": shape(secret)})
+    assert secret.lower() not in shown.lower()
+
+
+def test_the_first_rows_of_a_stream_are_told_and_all_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    rejections = Rejections(logging.getLogger("airbyte.test"))
+    with caplog.at_level(logging.WARNING):
+        for position in range(1, LOGGED_PER_STREAM + 11):
+            rejections.add(rejected(position))
+        rejections.add(rejected(stream="orders", code="missing_tags"))
+        told = [record.getMessage() for record in caplog.records]
+        assert len(told) == LOGGED_PER_STREAM + 2
+        assert told[LOGGED_PER_STREAM].startswith(f"Stream 'users' has more than {LOGGED_PER_STREAM} rejected rows")
+        caplog.clear()
+        rejections.report()
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0].startswith(f"Stream 'users': {LOGGED_PER_STREAM + 10} rows rejected as unknown_tag. ")
+    assert told[1].startswith("Stream 'orders': 1 row rejected as missing_tags. ")
+    assert json.dumps(rejections.counts[StreamId("users")]) == json.dumps({"unknown_tag": LOGGED_PER_STREAM + 10})
