@@ -320,6 +320,8 @@ class Dispatcher:
         if self._alive_started >= attempt.first_failed:
             often = f"{answer.summary} {_times(attempt.failures)} for this row"
             self._done(attempt, Answer(Verdict.REJECTED, answer.code, often, answer.status, answer.words))
+            if self._suspects and self._last_delivered is not None:
+                self._probe(*self._last_delivered)  # this row may have been what stood in the way
         elif self._last_delivered is None:
             self.fail(self._outage(answer))
         else:

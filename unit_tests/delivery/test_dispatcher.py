@@ -114,6 +114,15 @@ def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
     assert world.states == [(1, 2.0, 1.0)]
 
 
+def test_doubtful_tags_of_the_last_row_are_told_although_another_of_them_turned_out_as_poison() -> None:
+    """Seed 0 has the third tag in doubt first; the probe would go to the very lane that still tries the first one."""
+    answers = iter([FAILED, TAKEN])
+    world = simulate([row("a", operations=3)], lambda *_: (next(answers, FAILED), 0.25), max_concurrency=1, seed=0)
+    assert world.dispatcher.failure is not None
+    assert "out of reach" in str(world.dispatcher.failure.message)
+    assert world.rejected == []
+
+
 def test_nothing_gets_through_from_the_beginning_is_an_outage() -> None:
     world = simulate([row("a", "s1"), row("b", "s2"), state(1, "users")], always(FAILED))
     assert world.dispatcher.failure is not None
