@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,8 +134,10 @@ def make_plan(object_type: str, count: int, rng: random.Random) -> Plan:
     return Plan(object_type, rows, subscriptions)
 
 
-def crash(object_type: str, rows: int, kills: int, seed: int) -> Outcome:
-    """Run one crash test to its end.
+def crash(
+    object_type: str, rows: int, kills: int, seed: int, tell: Callable[[Outcome], None] = lambda _: None
+) -> Outcome:
+    """Run one crash test to its end; `tell` is called after each kill.
 
     Raises:
         AssertionError: a row was lost, overtaken or confirmed too early, or a state was not what it should be.
@@ -167,6 +170,7 @@ def crash(object_type: str, rows: int, kills: int, seed: int) -> Outcome:
             outcome.kills += 1
             outcome.kills_before_first_state += not attempt.came
             plan.check_confirmed(outcome.confirmed, plan.found(simulator))
+            tell(outcome)
         assert outcome.confirmed == rows, f"the last state is that of row {outcome.confirmed} of {rows}"
         assert plan.found(simulator) == plan.expected(rows), "CleverPush does not hold what the input says"
         stats = simulator.stats()
@@ -270,6 +274,11 @@ def _write_files(directory: Path, plan: Plan, simulator: Simulator) -> list[int]
     return offsets
 
 
+def _tell(outcome: Outcome) -> None:
+    if outcome.kills % 10 == 0:
+        print(f"  {outcome.kills} kills, {outcome.confirmed} rows confirmed", flush=True)
+
+
 def main() -> None:
     """Run with what the command line says, and tell what happened."""
     parser = argparse.ArgumentParser(prog="python -m integration_tests.crash_test", description=__doc__)
@@ -280,7 +289,7 @@ def main() -> None:
     args = parser.parse_args()
     for object_type in [args.only] if args.only else OBJECTS:
         began = time.monotonic()
-        outcome = crash(object_type, args.rows, args.kills, args.seed)
+        outcome = crash(object_type, args.rows, args.kills, args.seed, _tell)
         print(
             f"{object_type}: {args.rows} rows, {outcome.kills} kills ({outcome.kills_before_first_state} before the "
             f"first state), {outcome.calls} calls, {time.monotonic() - began:.0f} s: nothing lost, no state ahead.",
