@@ -9,9 +9,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -31,8 +30,7 @@ CANCEL_GRACE_SECONDS = 5.0
 _JUDGED_FROM_ROWS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a row on its way came from, for the case that it is rejected."""
 
     record: Record

@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, BinaryIO, NamedTuple
@@ -25,6 +24,8 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 _CHUNK_BYTES = 1 << 16
+_JSON_SPACE = " \t\r\n"
+_EMPTY_BEFORE = "{" + _JSON_SPACE
 
 
 class StreamId(NamedTuple):
@@ -45,8 +46,7 @@ class StateKind(Enum):
     LEGACY = "LEGACY"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One row of one stream. `size` is the length of its line in bytes; `emitted_at` is in epoch milliseconds."""
 
     stream: StreamId
@@ -55,13 +55,13 @@ class Record:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """A state as it came in. `stream` is set for the kind STREAM alone."""
+class State(NamedTuple):
+    """A state as it came in. `stream` is set for the kind STREAM alone; `is_last`: nothing follows it in its line."""
 
     kind: StateKind
     stream: StreamId | None
     line: str
+    is_last: bool = False
 
 
 Message = Record | State
@@ -125,8 +125,11 @@ def parse_lines(batches: Iterable[list[bytes]]) -> Iterator[list[Message]]:
 
 def _parse_line(number: int, line: bytes) -> Message | None:
     try:
-        text = line.decode("utf-8")
-        return parse_message(json.loads(text, parse_constant=_refuse_constant), text)
+        text = line.decode("utf-8").strip(_JSON_SPACE)
+        message, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise _NotAMessage("it is not JSON")
+        return parse_message(message, text)
     except UnicodeDecodeError:
         why = "it is not UTF-8"
     except json.JSONDecodeError:
@@ -149,24 +152,27 @@ def parse_message(message: Any, text: str) -> Message | None:
     if message["type"] == "RECORD":
         return _record(message.get("record"), len(text))
     if message["type"] == "STATE":
-        return _state(message.get("state"), text)
+        return _state(message.get("state"), text, next(reversed(message)) == "state")
     return None
 
 
-def with_stats(line: str, delivered: int, rejected: int) -> str:
-    """The state line as it came in, to the letter, with `destinationStats` put into its state.
+def with_stats(state: State, delivered: int, rejected: int) -> str:
+    """The state's line as it came in, to the letter, with `destinationStats` put into its state.
 
     The platform compares `recordCount + rejectedRecordCount` with its own count of the rows since the previous state
     (airbyte-platform repository, `StateCheckSumCountEventHandler`); both are decimals on the wire.
     """
     stats = f'"destinationStats":{{"recordCount":{float(delivered)},"rejectedRecordCount":{float(rejected)}}}'
-    state = [member for member in _members(line, line.index("{")) if member.key == "state"][-1]
-    if "destinationStats" not in line:
-        close = state.end - 1
-        comma = "," if _skip(line, state.value + 1) < close else ""
+    line, has_stats = state.line, "destinationStats" in state.line
+    if state.is_last and not has_stats and line[-2] == "}" and line[-3] not in _EMPTY_BEFORE:  # as it nearly always is
+        return f"{line[:-2]},{stats}}}}}"
+    found = [member for member in _members(line, line.index("{")) if member.key == "state"][-1]
+    if not has_stats:
+        close = found.end - 1
+        comma = "," if _skip(line, found.value + 1) < close else ""
         return f"{line[:close]}{comma}{stats}{line[close:]}".strip()
-    kept = [line[m.start : m.end] for m in _members(line, state.value) if m.key != "destinationStats"]
-    return f"{line[: state.value]}{{{','.join([*kept, stats])}}}{line[state.end :]}".strip()
+    kept = [line[m.start : m.end] for m in _members(line, found.value) if m.key != "destinationStats"]
+    return f"{line[: found.value]}{{{','.join([*kept, stats])}}}{line[found.end :]}".strip()
 
 
 class _Member(NamedTuple):
@@ -197,7 +203,7 @@ def _members(text: str, start: int) -> list[_Member]:
 
 
 def _skip(text: str, position: int) -> int:
-    while text[position] in " \t\r\n":
+    while text[position] in _JSON_SPACE:
         position += 1
     return position
 
@@ -208,6 +214,9 @@ class _NotAMessage(ValueError):
 
 def _refuse_constant(name: str) -> Any:
     raise _NotAMessage(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make a new one for each line
 
 
 def _record(record: Any, size: int) -> Record:
@@ -222,7 +231,7 @@ def _record(record: Any, size: int) -> Record:
     )
 
 
-def _state(state: Any, text: str) -> State:
+def _state(state: Any, text: str, is_last: bool) -> State:
     if not isinstance(state, dict):
         raise _NotAMessage("its state is missing")
     try:
@@ -230,12 +239,12 @@ def _state(state: Any, text: str) -> State:
     except ValueError:
         raise _NotAMessage("its state is of an unknown type") from None
     if kind is not StateKind.STREAM:
-        return State(kind, None, text)
+        return State(kind, None, text, is_last)
     stream = state.get("stream")
     descriptor = stream.get("stream_descriptor") if isinstance(stream, dict) else None
     if not isinstance(descriptor, dict):
         raise _NotAMessage("its state names no stream")
-    return State(kind, _stream_id(descriptor, "name"), text)
+    return State(kind, _stream_id(descriptor, "name"), text, is_last)
 
 
 def _stream_id(holder: Mapping[str, Any], key: str) -> StreamId:

@@ -38,7 +38,7 @@ def one_input(data: bytes) -> None:
         for batch in parse_lines([data.split(b"\n")]):
             for message in batch:
                 if isinstance(message, State):
-                    assert "destinationStats" in json.loads(with_stats(message.line, 1, 0))["state"]
+                    assert "destinationStats" in json.loads(with_stats(message, 1, 0))["state"]
                 elif isinstance(message, Record):
                     _row(message.data)
     except AirbyteTracedException:

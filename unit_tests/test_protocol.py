@@ -36,20 +36,30 @@ def exact(text: str) -> Any:
     return json.loads(text, parse_int=lambda n: f"int {n}", parse_float=lambda n: f"float {n}")
 
 
+def state(line: str) -> State:
+    (found,) = parse(line.encode())
+    assert isinstance(found, State)
+    return found
+
+
 # --- states
 
 
 def test_a_state_comes_back_to_the_letter_with_its_counts() -> None:
-    line = '{"type": "STATE", "state": {"id": 7, "type": "STREAM", "x": 1.10, "n": 123456789012345678901234567890}}'
-    assert with_stats(line, 3, 1) == (
-        '{"type": "STATE", "state": {"id": 7, "type": "STREAM", "x": 1.10, "n": 123456789012345678901234567890'
+    line = '{"type": "STATE", "state": {"id": 7, "type": "LEGACY", "x": 1.10, "n": 123456789012345678901234567890}}'
+    assert with_stats(state(line), 3, 1) == (
+        '{"type": "STATE", "state": {"id": 7, "type": "LEGACY", "x": 1.10, "n": 123456789012345678901234567890'
         ',"destinationStats":{"recordCount":3.0,"rejectedRecordCount":1.0}}}'
     )
 
 
 @pytest.mark.parametrize(
-    ("line", "state"),
+    ("line", "content"),
     [
+        (
+            '{"type":"STATE","state":{"n":1}}',
+            {"n": 1, "destinationStats": {"recordCount": 1.0, "rejectedRecordCount": 0.0}},
+        ),
         ('{"type":"STATE","state":{}}', {"destinationStats": {"recordCount": 1.0, "rejectedRecordCount": 0.0}}),
         (
             '{"state":{"destinationStats":{"recordCount":9.0},"id":1},"type":"STATE","later":2}\r',
@@ -61,9 +71,9 @@ def test_a_state_comes_back_to_the_letter_with_its_counts() -> None:
         ),
     ],
 )
-def test_stats_take_the_place_of_what_was_there(line: str, state: dict[str, Any]) -> None:
-    stamped = json.loads(with_stats(line, 1, 0))
-    assert stamped.pop("state") == state
+def test_stats_take_the_place_of_what_was_there(line: str, content: dict[str, Any]) -> None:
+    stamped = json.loads(with_stats(state(line), 1, 0))
+    assert stamped.pop("state") == content
     assert stamped == {key: value for key, value in json.loads(line).items() if key != "state"}
 
 
@@ -96,7 +106,7 @@ def test_whatever_a_state_holds_it_comes_back(
 ) -> None:
     message = {"state": state, **around} if first else {**around, "state": state}
     line = json.dumps(message, indent=indent, ensure_ascii=ascii_only)
-    stamped = exact(with_stats(line, 2, 5))
+    stamped = exact(with_stats(State(StateKind.LEGACY, None, line, is_last=not first or not around), 2, 5))
     stats = stamped["state"].pop("destinationStats")
     assert stats == {"recordCount": "float 2.0", "rejectedRecordCount": "float 5.0"}
     original = exact(line)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from destination_cleverpush.protocol import State, StateKind, StreamId, with_stats
+from destination_cleverpush.protocol import State, StateKind, StreamId
 
 
 @dataclass(slots=True)
@@ -31,12 +32,19 @@ class Epoch:
     tallies: list[Tally] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A row's place in the bookkeeping, to be handed back once when the row is settled."""
 
     epoch: Epoch
     tally: Tally
+
+
+class ReadyState(NamedTuple):
+    """A state that may leave, and how many rows it confirms as delivered and as rejected."""
+
+    state: State
+    delivered: int
+    rejected: int
 
 
 class Checkpoints:
@@ -52,7 +60,10 @@ class Checkpoints:
     def admit(self, stream: StreamId) -> Ticket:
         """Note a row of a stream, at this point of the input."""
         self._open.unsettled += 1
-        return Ticket(self._open, self._tallies.setdefault(stream, Tally()))
+        tally = self._tallies.get(stream)
+        if tally is None:
+            tally = self._tallies[stream] = Tally()
+        return Ticket(self._open, tally)
 
     def settle(self, ticket: Ticket, *, rejected: bool) -> None:
         """Note that a row is delivered, or rejected for good."""
@@ -75,18 +86,16 @@ class Checkpoints:
         self._waiting.append(self._open)
         self._open = Epoch()
 
-    def ready(self) -> list[str]:
-        """The states whose rows are all settled, oldest first, with their counts; each is returned once."""
-        lines: list[str] = []
+    def ready(self) -> list[ReadyState]:
+        """The states whose rows are all settled, oldest first; each is returned once."""
+        ready: list[ReadyState] = []
         while self._waiting and not self._waiting[0].unsettled:
             epoch = self._waiting.popleft()
             assert epoch.state is not None
+            delivered = rejected = 0
+            for tally in epoch.tallies:
+                delivered += tally.delivered
+                rejected += tally.rejected
             self.size -= len(epoch.state.line)
-            lines.append(
-                with_stats(
-                    epoch.state.line,
-                    sum(tally.delivered for tally in epoch.tallies),
-                    sum(tally.rejected for tally in epoch.tallies),
-                )
-            )
-        return lines
+            ready.append(ReadyState(epoch.state, delivered, rejected))
+        return ready

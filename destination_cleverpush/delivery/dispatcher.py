@@ -17,7 +17,7 @@ from typing import Any
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.answers import Answer, Verdict
-from destination_cleverpush.delivery.checkpoints import Checkpoints, Ticket
+from destination_cleverpush.delivery.checkpoints import Checkpoints, ReadyState, Ticket
 from destination_cleverpush.delivery.concurrency import AdaptiveLimit
 from destination_cleverpush.delivery.throttle import Throttle
 from destination_cleverpush.errors import transient_error
@@ -196,7 +196,7 @@ class Dispatcher:
         if self.failure is None:
             self.failure = error
 
-    def take_ready(self) -> list[str]:
+    def take_ready(self) -> list[ReadyState]:
         """The states that may leave now, in order, with their counts."""
         return self._checkpoints.ready()
 

@@ -13,11 +13,13 @@ from queue import Empty, SimpleQueue
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_cleverpush.answers import Answer
+from destination_cleverpush.delivery.checkpoints import ReadyState
 from destination_cleverpush.delivery.dispatcher import Attempt, Dispatcher, Row
 from destination_cleverpush.operations import Operation
-from destination_cleverpush.protocol import State
+from destination_cleverpush.protocol import State, with_stats
 
 _MOST_UNREAD = 100
+_BREATH_SECONDS = 0.02  # between writes: where states come faster, several leave in one
 
 
 class Stopped(Exception):
@@ -58,7 +60,7 @@ class Engine:
         self._closing = False
         self._input_failure: AirbyteTracedException | None = None
         self._crashed: Exception | None = None
-        self._outbox: SimpleQueue[list[str] | None] = SimpleQueue()
+        self._outbox: SimpleQueue[list[ReadyState] | None] = SimpleQueue()
 
     def run(
         self, feed: Callable[[], None], tick: Callable[[], None], tick_seconds: float | None
@@ -79,11 +81,11 @@ class Engine:
             yield from self._drain(tick, tick_seconds)
             self._keep_rejections()
             while not self._outbox.empty():
-                yield self._outbox.get() or []
+                yield _lines(self._outbox.get() or [])
             with self.locked:
                 rest = self.dispatcher.take_ready()
             if rest:
-                yield rest
+                yield _lines(rest)
         finally:
             with self.locked:
                 self._closing = True
@@ -165,45 +167,52 @@ class Engine:
                 next_tick = max(next_tick + (tick_seconds or 0.0), now)
             due = [moment for moment in (deadline, next_tick) if moment is not None]
             try:
-                lines = self._outbox.get(timeout=max(0.0, min(due) - now) if due else None)
+                states = self._outbox.get(timeout=max(0.0, min(due) - now) if due else None)
             except Empty:
                 if deadline is not None and time.monotonic() >= deadline:
                     return
                 continue
             if self._crashed is not None:
                 raise self._crashed
-            while lines and not self._outbox.empty():  # what came meanwhile leaves in one go
+            while states and not self._outbox.empty():  # what came meanwhile leaves in one go
                 if (more := self._outbox.get()) is None:
                     self._outbox.put(None)
                     break
-                lines += more
-            if lines is None:
+                states += more
+            if states is None:
                 with self.locked:
                     if self.dispatcher.finished:
                         return
                 continue
-            yield lines
+            yield _lines(states)
+            time.sleep(_BREATH_SECONDS)
             if self._held_back:
                 with self.locked:
                     self._changed()
 
     def _changed(self) -> None:
         """Under the lock, after anything that may have changed what can be done."""
+        if self._tell():
+            self._call_sender()
+
+    def _tell(self) -> bool:
+        """Hand on what is ready, and wake those who wait for room or for the end; returns whether the sync goes on."""
         dispatcher = self.dispatcher
         # States that nobody reads stay where they count against the memory that the input may fill.
         self._held_back = self._outbox.qsize() >= _MOST_UNREAD
-        if not self._held_back and (lines := dispatcher.take_ready()):
-            self._outbox.put(lines)
+        if not self._held_back and (states := dispatcher.take_ready()):
+            self._outbox.put(states)
         if dispatcher.failure is not None:
             self._work.notify_all()
             self._room.notify_all()
             self._outbox.put(None)
-        elif dispatcher.finished:
+            return False
+        if dispatcher.finished:
             self._outbox.put(None)
-        else:
-            if dispatcher.has_room:
-                self._room.notify()
-            self._call_sender()
+            return False
+        if dispatcher.has_room:
+            self._room.notify()
+        return True
 
     def _call_sender(self) -> None:
         """Have one idle sender look at what is due, unless one will; it calls the next. Threads are made as needed."""
@@ -220,31 +229,38 @@ class Engine:
 
     def _work_off(self) -> None:
         try:
-            while (attempt := self._next()) is not None:
+            with self.locked:
+                attempt = self._next()
+            while attempt is not None:
                 answer = self._send(attempt.operation)
-                with self.locked:
+                with self.locked:  # once per call: to settle one attempt and take the next
                     self.dispatcher.answered(attempt, answer, time.monotonic())
-                    self._changed()
+                    self._tell()
+                    attempt = self._next()
         except Exception as error:  # noqa: BLE001 - raised again where run was called
             self._crash(error)
 
     def _next(self) -> Attempt | None:
         """The next attempt, waiting for it; None when the sync is over. One idle sender keeps the time for all."""
-        with self.locked:
-            while not self._over:
-                now = time.monotonic()
-                due = self.dispatcher.due(now)
-                if due == 0:
-                    attempt = self.dispatcher.next(now)
-                    self._call_sender()
-                    return attempt
-                wake_at = now + due if due is not None else float("inf")
-                keeps_time = wake_at < self._wake_at
-                if keeps_time:
-                    self._wake_at = wake_at
-                self._idle += 1
-                self._work.wait(due if keeps_time else None)
-                self._idle -= 1
-                if keeps_time:
-                    self._wake_at = float("inf")
-            return None
+        while not self._over:
+            now = time.monotonic()
+            due = self.dispatcher.due(now)
+            if due == 0:
+                attempt = self.dispatcher.next(now)
+                self._call_sender()
+                return attempt
+            wake_at = now + due if due is not None else float("inf")
+            keeps_time = wake_at < self._wake_at
+            if keeps_time:
+                self._wake_at = wake_at
+            self._idle += 1
+            self._work.wait(due if keeps_time else None)
+            self._idle -= 1
+            if keeps_time:
+                self._wake_at = float("inf")
+        return None
+
+
+def _lines(states: list[ReadyState]) -> list[str]:
+    """The states as they leave: written here, in the caller's thread, and not under the lock that all senders want."""
+    return [with_stats(*state) for state in states]

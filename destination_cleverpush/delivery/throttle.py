@@ -40,8 +40,9 @@ class Throttle:
     def started(self, now: float) -> None:
         """A request starts. Requests are spread evenly; a late one may be made up for within a fiftieth of a second."""
         self._pace.started(now)
-        rate = min(self._pace.rate(now) or float("inf"), self._cap or float("inf"))
-        self._next = max(self._next, now - _LAG_SECONDS) + 1 / rate
+        if self.paces:
+            rate = min(self._pace.rate(now) or float("inf"), self._cap or float("inf"))
+            self._next = max(self._next, now - _LAG_SECONDS) + 1 / rate
 
     def taken(self, now: float) -> None:
         """The server took a request."""

@@ -54,7 +54,7 @@ class World:
 
     dispatcher: Dispatcher
     events: list[tuple[object, ...]] = field(default_factory=list)
-    states: list[tuple[int, float, float]] = field(default_factory=list)
+    states: list[tuple[int, int, int]] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     answers: list[tuple[float, float, Answer]] = field(default_factory=list)
@@ -127,11 +127,10 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             tries[id(attempt)] = tried + 1
             answer, latency = server(attempt.operation, tried, world.now)
             later(latency, lambda attempt=attempt, answer=answer: end(attempt, answer))  # type: ignore[misc]
-        for line in dispatcher.take_ready():
-            body = json.loads(line)["state"]
-            stats = body["destinationStats"]
-            world.events.append(("state", body["id"]))
-            world.states.append((body["id"], stats["recordCount"], stats["rejectedRecordCount"]))
+        for ready in dispatcher.take_ready():
+            number = json.loads(ready.state.line)["state"]["id"]
+            world.events.append(("state", number))
+            world.states.append((number, ready.delivered, ready.rejected))
         if dispatcher.finished:
             return world
         due = dispatcher.due(world.now)

@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import json
 
-from destination_cleverpush.delivery.checkpoints import Checkpoints
+from destination_cleverpush.delivery.checkpoints import Checkpoints, ReadyState
 from destination_cleverpush.protocol import StateKind, StreamId
 from unit_tests.delivery.simulation import state
 
 USERS, ORDERS = StreamId("users"), StreamId("orders")
 
 
-def stats(lines: list[str]) -> list[tuple[int, float, float]]:
-    bodies = [json.loads(line)["state"] for line in lines]
-    return [
-        (b["id"], b["destinationStats"]["recordCount"], b["destinationStats"]["rejectedRecordCount"]) for b in bodies
-    ]
+def stats(ready: list[ReadyState]) -> list[tuple[int, int, int]]:
+    return [(json.loads(state.line)["state"]["id"], delivered, rejected) for state, delivered, rejected in ready]
 
 
 def test_a_stream_state_counts_the_rows_of_its_stream_since_its_previous_state() -> None:
@@ -24,7 +21,7 @@ def test_a_stream_state_counts_the_rows_of_its_stream_since_its_previous_state()
     checkpoints.add(state(2, "orders"))
     for ticket in tickets:
         checkpoints.settle(ticket, rejected=ticket is tickets[2])
-    assert stats(checkpoints.ready()) == [(1, 1.0, 1.0), (2, 2.0, 0.0)]
+    assert stats(checkpoints.ready()) == [(1, 1, 1), (2, 2, 0)]
 
 
 def test_a_global_state_counts_the_rows_of_all_streams() -> None:
@@ -33,14 +30,14 @@ def test_a_global_state_counts_the_rows_of_all_streams() -> None:
         checkpoints.settle(checkpoints.admit(stream), rejected=False)
     checkpoints.add(state(1, kind=StateKind.GLOBAL))
     checkpoints.add(state(2, kind=StateKind.GLOBAL))
-    assert stats(checkpoints.ready()) == [(1, 3.0, 0.0), (2, 0.0, 0.0)]
+    assert stats(checkpoints.ready()) == [(1, 3, 0), (2, 0, 0)]
 
 
 def test_streams_of_one_name_in_two_namespaces_are_two_streams() -> None:
     checkpoints = Checkpoints()
     checkpoints.settle(checkpoints.admit(StreamId("users", "public")), rejected=False)
     checkpoints.add(state(1, "users"))
-    assert stats(checkpoints.ready()) == [(1, 0.0, 0.0)]
+    assert stats(checkpoints.ready()) == [(1, 0, 0)]
 
 
 def test_states_leave_in_order_even_if_the_younger_is_ready_first() -> None:
@@ -51,7 +48,7 @@ def test_states_leave_in_order_even_if_the_younger_is_ready_first() -> None:
     checkpoints.add(state(2, "orders"))
     assert checkpoints.ready() == []
     checkpoints.settle(first, rejected=False)
-    assert stats(checkpoints.ready()) == [(1, 1.0, 0.0), (2, 1.0, 0.0)]
+    assert stats(checkpoints.ready()) == [(1, 1, 0), (2, 1, 0)]
     assert checkpoints.ready() == []
 
 

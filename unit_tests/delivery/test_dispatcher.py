@@ -76,18 +76,18 @@ def test_a_state_waits_for_all_rows_before_it_and_for_none_after_it() -> None:
     assert [event for event in world.events if event[0] == "state"] == [("state", 1), ("state", 2)]
     end_of_b = max(n for n, event in enumerate(world.events) if event[:2] == ("end", "b"))
     assert world.events.index(("state", 1)) > end_of_b
-    assert world.states == [(1, 1.0, 0.0), (2, 1.0, 0.0)]
+    assert world.states == [(1, 1, 0), (2, 1, 0)]
 
 
 def test_a_refused_row_is_rejected_and_counted() -> None:
     world = simulate([row("a"), row("b", "s2"), row("c", refused=True), state(1, "users")], by_row({"b": [REFUSED]}))
     assert sorted(world.rejected) == ["b", "c"]
-    assert world.states == [(1, 1.0, 2.0)]
+    assert world.states == [(1, 1, 2)]
 
 
 def test_a_rejected_row_holds_its_state_until_it_is_kept() -> None:
     world = simulate([row("a", refused=True), state(1, "users")], always(TAKEN), store_delay=5.0)
-    assert world.states == [(1, 0.0, 1.0)]
+    assert world.states == [(1, 0, 1)]
     assert world.now >= 5.0
 
 
@@ -96,14 +96,14 @@ def test_poison_is_rejected_while_others_get_through() -> None:
     world = simulate([*rows, state(1, "users")], by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
     assert starts_of(world).count("poison") == 4
-    assert world.states == [(1, 2000.0, 1.0)]
+    assert world.states == [(1, 2000, 1)]
 
 
 def test_poison_in_the_very_last_row_is_told_from_an_outage_by_sending_a_delivered_operation_again() -> None:
     world = simulate([row("a", "s1"), row("poison", "s2"), state(1, "users")], by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
     assert starts_of(world) == ["a", "poison", "poison", "poison", "poison", None]
-    assert world.states == [(1, 1.0, 1.0)]
+    assert world.states == [(1, 1, 1)]
 
 
 def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
@@ -111,7 +111,7 @@ def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
     world = simulate(items, by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
     assert starts_of(world)[-2:] == [None, "b"]
-    assert world.states == [(1, 2.0, 1.0)]
+    assert world.states == [(1, 2, 1)]
 
 
 def test_doubtful_tags_of_the_last_row_are_told_although_another_of_them_turned_out_as_poison() -> None:
@@ -206,7 +206,7 @@ def test_a_fatal_answer_stops_all_and_lets_what_is_in_flight_end() -> None:
     fatal = Answer(Verdict.FATAL, error=transient_error("no"))
     items = [row(f"r{n}", f"s{n}") for n in range(100)]
     world = simulate([*items[:50], state(1, "users"), *items[50:], state(2, "users")], by_row({"r60": [fatal]}))
-    assert world.states[0] == (1, 50.0, 0.0)
+    assert world.states[0] == (1, 50, 0)
     assert len(world.states) == 1
     assert len([e for e in world.events if e[0] == "start"]) == len([e for e in world.events if e[0] == "end"])
 
@@ -351,7 +351,7 @@ def assert_order_per_lane(world: World, rows: list[Row]) -> None:
 
 def assert_states(world: World, items: list[Row | State], done: set[object]) -> None:
     """States leave in order, none before its rows, with the counts that a plain reading of the input gives."""
-    expected: list[tuple[int, float, float]] = []
+    expected: list[tuple[int, int, int]] = []
     covered: set[object] = set()
     rejected = set(world.rejected)
     numbers = {event[1] for event in world.events if event[0] == "state"}
@@ -366,7 +366,7 @@ def assert_states(world: World, items: list[Row | State], done: set[object]) -> 
         if item.stream is None:
             open_rows.clear()
         bad = len([r for r in counted if r.reference in rejected])
-        expected.append((number, float(len(counted) - bad), float(bad)))
+        expected.append((number, len(counted) - bad, bad))
         if number in numbers:
             covered |= {r.reference for r in before}
     assert world.states == expected[: len(world.states)]
