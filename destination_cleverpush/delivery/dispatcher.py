@@ -180,8 +180,8 @@ class Dispatcher:
         if answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
             self.limit.answered(attempt.started, now, self.in_flight + 1)
             self.throttle.taken(now)
+            self._done(attempt, answer)  # first, since a probe may need the lane that this frees
             self._alive(attempt)
-            self._done(attempt, answer)
         elif answer.verdict is Verdict.FATAL:
             self.fail(answer.error or transient_error(f"CleverPush {answer.summary}."))
         else:
@@ -261,7 +261,7 @@ class Dispatcher:
         """CleverPush gave a definite answer to a request: rows that failed before it started failed by themselves."""
         self._troubled_since = None
         self._alive_started = max(self._alive_started, attempt.started)
-        if self._suspects:
+        if self._suspects and not self._probing:  # else the probe tells, and no newer row may start beside it
             suspects, self._suspects = self._suspects, []
             for suspect, answer in suspects:
                 self._used_up(suspect, answer)

@@ -123,6 +123,33 @@ def test_doubtful_tags_of_the_last_row_are_told_although_another_of_them_turned_
     assert world.rejected == []
 
 
+def test_doubt_is_settled_although_the_lane_for_the_probe_was_busy_with_its_last_row() -> None:
+    def server(operation: Operation, _tried: int, _now: float) -> tuple[Answer, float]:
+        name = operation.payload["row"]
+        return (FAILED, 0.1) if name == "y" else (TAKEN, 60.0 if name == "x2" else 0.1)
+
+    world = simulate([row("x1", "x"), row("x2", "x"), row("y", "y")], server)
+    assert world.dispatcher.failure is None
+    assert world.rejected == ["y"]
+
+
+def test_no_newer_row_of_its_subscription_starts_beside_a_probe() -> None:
+    x1 = 0
+
+    def server(operation: Operation, tried: int, _now: float) -> tuple[Answer, float]:
+        nonlocal x1
+        name = operation.payload["row"]
+        x1 += name == "x1"
+        if name == "x2" or (name == "z" and tried == 0):
+            return FAILED, 30.0 if name == "z" else 0.1
+        return TAKEN, 60.0 if name == "x1" and x1 == 2 else 0.1
+
+    world = simulate([row("x1", "x"), row("x2", "x"), row("x3", "x"), row("z", "z")], server)
+    assert world.rejected == ["x2"]
+    probe_ended = next(n for n, event in enumerate(world.events) if event[:2] == ("end", None))
+    assert world.events.index(("start", "x3", 0)) > probe_ended
+
+
 def test_nothing_gets_through_from_the_beginning_is_an_outage() -> None:
     world = simulate([row("a", "s1"), row("b", "s2"), state(1, "users")], always(FAILED))
     assert world.dispatcher.failure is not None
