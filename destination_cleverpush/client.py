@@ -338,9 +338,9 @@ def _seconds(value: str | None, now: float) -> float | None:
 def _http_date(value: str | None) -> float | None:
     try:
         when = parsedate_to_datetime(value or "")
-    except (TypeError, ValueError):
+        return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _taken(reply: Reply) -> Answer:

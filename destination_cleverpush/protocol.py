@@ -281,6 +281,8 @@ class OutputLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one log record, unless nobody reads any more."""
+        # The CDK's formatter refuses half characters (lone surrogates), which a row may hold.
+        record.msg, record.args = record.getMessage().encode("utf-8", "backslashreplace").decode(), None
         with suppress(BrokenPipeError):
             self._output.write(self.format(record))
 

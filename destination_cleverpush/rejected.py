@@ -114,7 +114,8 @@ def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str
     hidden = _values(row)
     if hidden is None:
         return "…"
-    told = {token for text in (*row, *identifiers) for token in _TOKEN.findall(text) if "@" not in token}
+    texts = (*row, *(text for text in identifiers if not _PERSONAL_ID.fullmatch(text)))
+    told = {token for text in texts for token in _TOKEN.findall(text) if "@" not in token}
 
     def judge(found: re.Match[str]) -> str:
         token = found[0]
@@ -127,7 +128,10 @@ def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str
 
 def _values(row: Mapping[str, Any]) -> set[str] | None:
     """The words of a row's values in lower case; None for a row so large that looking through it would take long."""
-    leaves = list(_leaves(row))
+    try:
+        leaves = list(_leaves(row))
+    except RecursionError:
+        return None
     if sum(map(len, leaves)) > _LARGEST_SEARCHED:
         return None
     return {token.strip(".!?").lower() for leaf in leaves for token in _TOKEN.findall(leaf)}

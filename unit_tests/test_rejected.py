@@ -67,6 +67,18 @@ def test_a_value_that_was_cut_off_is_hidden_too() -> None:
     assert "Lovelace" not in without_values(words, ROW)
 
 
+def test_an_id_that_is_a_phone_number_is_hidden_in_the_words_too() -> None:
+    number = "+491701234567"
+    assert "170" not in without_values(f"Subscription {number} not found", {"id": number}, [number])
+
+
+def test_a_row_nested_beyond_all_limits_hides_all_words() -> None:
+    value: list[Any] = []
+    for _ in range(5_000):
+        value = [value]
+    assert without_values("Invalid value", {"nested": value}) == "…"
+
+
 def test_a_row_too_large_to_look_through_hides_all_words() -> None:
     assert without_values("Invalid value", {"text": "a" * 200_000}) == "…"
 
