@@ -49,6 +49,7 @@ class Engine:
         self._send = send
         self._max_senders = max_concurrency
         self._grace = grace_seconds
+        self._latest_end = float("inf")
         self._keep_rejections = keep_rejections
         self.locked = threading.RLock()
         self._work = threading.Condition(self.locked)
@@ -121,7 +122,7 @@ class Engine:
         """End the sync with a failure: nothing more is started, and what is in flight has `grace_seconds` to end."""
         with self.locked:
             if grace_seconds is not None:
-                self._grace = min(self._grace, grace_seconds)
+                self._latest_end = min(self._latest_end, time.monotonic() + grace_seconds)
             self.dispatcher.fail(error)
             self._changed()
 
@@ -162,6 +163,8 @@ class Engine:
             now = time.monotonic()
             if deadline is None and self.dispatcher.failure is not None:
                 deadline = now + self._grace
+            if deadline is not None:
+                deadline = min(deadline, self._latest_end)
             if next_tick is not None and now >= next_tick:
                 tick()
                 next_tick = max(next_tick + (tick_seconds or 0.0), now)
