@@ -320,22 +320,23 @@ class Dispatcher:
         if self._alive_started >= attempt.first_failed:
             often = f"{answer.summary} {_times(attempt.failures)} for this row"
             self._done(attempt, Answer(Verdict.REJECTED, answer.code, often, answer.status, answer.words))
-            if self._suspects and self._last_delivered is not None:
-                self._probe(*self._last_delivered)  # this row may have been what stood in the way
         elif self._last_delivered is None:
             self.fail(self._outage(answer))
         else:
             self._suspects.append((attempt, answer))
-            self._probe(*self._last_delivered)
+        self._probe()  # whatever became of this one, it may have been what stood in the way
 
-    def _probe(self, stream: StreamId, lane: str, operation: Operation) -> None:
-        """Send the operation that was delivered last once more: whether it goes through tells poison from outage.
+    def _probe(self) -> None:
+        """Where rows are in doubt, send the operation that was delivered last once more.
+
+        Whether it goes through tells poison from outage.
 
         It is harmless where no newer operation of its subscription can be on its way: its lane is empty, or stuck at a
         row that is in doubt itself. If neither holds, the rows in that lane will tell.
         """
-        if self._probing:
+        if not self._suspects or self._probing or self._last_delivered is None:
             return
+        stream, lane, operation = self._last_delivered
         if busy := self._lanes.get(lane):
             doubtful = sum(attempt.row is busy[0] for attempt, _ in self._suspects)
             if doubtful < busy[0].open_operations:
