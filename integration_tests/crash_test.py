@@ -13,7 +13,6 @@ import argparse
 import json
 import random
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from integration_tests.messages import catalog, stream
+from integration_tests.platform_double import CONNECTOR
 from integration_tests.simulator.process import Simulator, start_simulator
 
 STREAM = "people"
@@ -196,8 +197,8 @@ class _Attempt:
 
     def run(self, states: float, after: float) -> bool:
         """Run until so many states came and so many seconds passed then; returns whether it had to be killed."""
-        command = [str(Path(sys.executable).with_name("destination-cleverpush")), "write"]
-        command += ["--config", f"{self._directory}/config.json", "--catalog", f"{self._directory}/catalog.json"]
+        command = [*CONNECTOR, "write", "--config", f"{self._directory}/config.json"]
+        command += ["--catalog", f"{self._directory}/catalog.json"]
         with (self._directory / "input").open("rb") as lines:
             lines.seek(self._offset)
             process = subprocess.Popen(command, stdin=lines, stdout=subprocess.PIPE, text=True)
@@ -264,9 +265,7 @@ def _write_files(directory: Path, plan: Plan, simulator: Simulator) -> list[int]
         plan.object_type, audience_mode="mirror", removed_field="removed", advanced={"progress_interval_seconds": 0}
     )
     (directory / "config.json").write_text(json.dumps(config))
-    stream = {"name": STREAM, "json_schema": {}, "supported_sync_modes": ["incremental"]}
-    configured = {"stream": stream, "sync_mode": "incremental", "destination_sync_mode": "append_dedup"}
-    (directory / "catalog.json").write_text(json.dumps({"streams": [configured]}))
+    (directory / "catalog.json").write_text(json.dumps(catalog(stream(STREAM, mode="append_dedup"))))
     offsets = [0]
     with (directory / "input").open("wb") as lines:
         for row in plan.rows:

@@ -13,7 +13,6 @@ import gzip
 import json
 import random
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,18 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from integration_tests.messages import catalog, stream
+from integration_tests.platform_double import CONNECTOR
 from integration_tests.simulator.process import Simulator, start_simulator
 
 STREAM = "users"
-CATALOG = {
-    "streams": [
-        {
-            "stream": {"name": STREAM, "json_schema": {}, "supported_sync_modes": ["incremental"]},
-            "sync_mode": "incremental",
-            "destination_sync_mode": "append",
-        }
-    ]
-}
+CATALOG = catalog(stream(STREAM))
 REFUSALS: dict[str, dict[str, Any]] = {
     "missing_subscription_id": {"subscription_id": " "},
     "invalid_value": {"email": ["a@example.com", "b@example.com"]},
@@ -73,8 +66,8 @@ class Attempts:
 
     def run(self, folder: Path, count: int, kill_after: float | None) -> None:
         """One attempt; it is killed after so many seconds, if it did not end before."""
-        command = [str(Path(sys.executable).with_name("destination-cleverpush")), "write"]
-        command += ["--config", str(folder / "config.json"), "--catalog", str(folder / "catalog.json")]
+        command = [*CONNECTOR, "write", "--config", str(folder / "config.json")]
+        command += ["--catalog", str(folder / "catalog.json")]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             feeder = threading.Thread(target=_feed, args=(process, count, self.next), daemon=True)
             feeder.start()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from integration_tests.messages import catalog, stream
+from integration_tests.platform_double import CONNECTOR
 from integration_tests.simulator.process import Simulator, start_simulator
 
 _ROWS = 3_000
@@ -41,10 +42,8 @@ class Attempt:
 def attempt(simulator: Simulator, folder: Path, confirmed: int) -> Attempt:
     """Write the rows that no state has confirmed yet."""
     config = simulator.connector_config(advanced={"request_timeout_seconds": 0.5, "progress_interval_seconds": 0})
-    stream = {"name": "users", "json_schema": {}, "supported_sync_modes": ["incremental"]}
-    configured = {"stream": stream, "sync_mode": "incremental", "destination_sync_mode": "append_dedup"}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "catalog.json").write_text(json.dumps({"streams": [configured]}))
+    (folder / "catalog.json").write_text(json.dumps(catalog(stream(mode="append_dedup"))))
     lines = []
     for number in range(confirmed + 1, _ROWS + 1):
         user = f"u{number % _SUBSCRIPTIONS}"
@@ -54,9 +53,8 @@ def attempt(simulator: Simulator, folder: Path, confirmed: int) -> Attempt:
             {"type": "RECORD", "record": {"stream": "users", "emitted_at": number, "data": data}},
             {"type": "STATE", "state": {"type": "STREAM", "stream": state}},
         ]
-    command = [str(Path(sys.executable).with_name("destination-cleverpush")), "write"]
     done = subprocess.run(
-        [*command, "--config", f"{folder}/config.json", "--catalog", f"{folder}/catalog.json"],
+        [*CONNECTOR, "write", "--config", f"{folder}/config.json", "--catalog", f"{folder}/catalog.json"],
         input="".join(json.dumps(line) + "\n" for line in lines),
         capture_output=True,
         text=True,
@@ -76,6 +74,15 @@ def visits(simulator: Simulator) -> dict[str, int]:
     return {user: held["customAttributes"]["visits"] for user, held in simulator.by_user().items()}
 
 
+def assert_transient(attempt: Attempt, beginning: str) -> None:
+    """It failed halfway, with a message that begins so, and another attempt is worth it."""
+    assert attempt.exit_code == 1
+    assert attempt.error is not None
+    assert attempt.error["failure_type"] == "transient_error"
+    assert attempt.error["message"].startswith(beginning)
+    assert attempt.confirmed < _ROWS
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("outage", _OUTAGES.values(), ids=_OUTAGES)
 def test_an_hour_long_outage_ends_as_transient_and_costs_no_row(outage: dict[str, Any], tmp_path: Path) -> None:
@@ -83,11 +90,7 @@ def test_an_hour_long_outage_ends_as_transient_and_costs_no_row(outage: dict[str
     faults = {"time_scale": _SECOND, "latency": 0.05, "rules": [{**outage, "until": until}]}
     with start_simulator(accounts=[_ACCOUNT], faults=faults) as simulator:
         during = attempt(simulator, tmp_path, 0)
-        assert during.exit_code == 1
-        assert during.error is not None
-        assert during.error["failure_type"] == "transient_error"
-        assert during.error["message"].startswith("CleverPush is out of reach")
-        assert during.confirmed < _ROWS
+        assert_transient(during, "CleverPush is out of reach")
         taken = visits(simulator)
         for number in range(1, during.confirmed + 1):
             assert taken[f"u{number % _SUBSCRIPTIONS}"] >= number, "a state was ahead of the outage"
@@ -103,11 +106,7 @@ def test_a_delay_of_more_than_a_quarter_of_an_hour_ends_the_sync_at_once(tmp_pat
     wait = {"kind": "status", "status": 429, "headers": {"Retry-After": "1000"}, "nth": 100}
     with start_simulator(accounts=[_ACCOUNT], faults={"rules": [wait]}) as simulator:
         refused = attempt(simulator, tmp_path, 0)
-        assert refused.exit_code == 1
-        assert refused.error is not None
-        assert refused.error["failure_type"] == "transient_error"
-        assert refused.error["message"].startswith("CleverPush asked to wait 17 minutes (HTTP 429)")
-        assert refused.confirmed < _ROWS
+        assert_transient(refused, "CleverPush asked to wait 17 minutes (HTTP 429)")
 
         after = attempt(simulator, tmp_path, refused.confirmed)
         assert (after.exit_code, after.confirmed) == (0, _ROWS)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from integration_tests.messages import catalog, stream
+from integration_tests.platform_double import CONNECTOR
+
 CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
 KEY = "private-key-of-the-benchmark"
 STREAM = "users"
-
-_COMMAND = Path(sys.executable).with_name("destination-cleverpush")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Run:
 def write_files(directory: Path, url: str, **advanced: Any) -> tuple[Path, Path]:
     """A configuration and a configured catalog, as files."""
     config = directory / "config.json"
-    catalog = directory / "catalog.json"
+    catalog_path = directory / "catalog.json"
     config.write_text(
         json.dumps(
             {
@@ -39,20 +39,8 @@ def write_files(directory: Path, url: str, **advanced: Any) -> tuple[Path, Path]
             }
         )
     )
-    catalog.write_text(
-        json.dumps(
-            {
-                "streams": [
-                    {
-                        "stream": {"name": STREAM, "json_schema": {}, "supported_sync_modes": ["incremental"]},
-                        "sync_mode": "incremental",
-                        "destination_sync_mode": "append_dedup",
-                    }
-                ]
-            }
-        )
-    )
-    return config, catalog
+    catalog_path.write_text(json.dumps(catalog(stream(STREAM, mode="append_dedup"))))
+    return config, catalog_path
 
 
 def write_rows(path: Path, rows: int, *, rows_per_state: int) -> Path:
@@ -83,11 +71,11 @@ def run_connector(directory: Path, rows: Path, url: str, **advanced: Any) -> Run
     Raises:
         RuntimeError: it failed.
     """
-    config, catalog = write_files(directory, url, **advanced)
+    config, catalog_path = write_files(directory, url, **advanced)
     output = directory / "output"
     with rows.open("rb") as lines, output.open("wb") as sink:
         process = subprocess.Popen(
-            [_COMMAND, "write", "--config", config, "--catalog", catalog], stdin=lines, stdout=sink
+            [*CONNECTOR, "write", "--config", config, "--catalog", catalog_path], stdin=lines, stdout=sink
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
