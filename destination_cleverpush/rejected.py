@@ -16,6 +16,7 @@ from destination_cleverpush.reasons import LONGEST_WORDS, REASONS
 LOGGED_PER_STREAM = 100
 
 _TOKEN = re.compile(r"[^\s\"'`,;:()\[\]{}<>=]+")
+_PIECE = re.compile(r"[a-z]+|\d+")
 _PLAIN = re.compile(r"([A-Za-z]+([-_/][A-Za-z]+)*|\d{1,3})[.!?]*")
 _PERSONAL_ID = re.compile(r".*@.*|\+[\d\s()./-]{6,}", re.DOTALL)
 _LARGEST_SEARCHED = 100_000
@@ -104,7 +105,8 @@ def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str
     """CleverPush's words without anything that may come from the row: every word of them is hidden but plain English.
 
     A word stays if it is an identifier (an ID, a tag, a topic, the name of a column), or if it consists of letters
-    alone, or is a short number, and stands in no value of the row. So a value is hidden however it is quoted.
+    alone, or is a short number, and no piece of it stands in a value of the row. So a value is hidden however it is
+    quoted, and so is a part of it, such as the first half of an email address.
 
     Args:
         words: what CleverPush said, cut off at :data:`LONGEST_WORDS`.
@@ -120,21 +122,24 @@ def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str
     def judge(found: re.Match[str]) -> str:
         token = found[0]
         cut_off = found.end() == LONGEST_WORDS
-        plain = _PLAIN.fullmatch(token) and not cut_off and token.strip(".!?").lower() not in hidden
+        plain = _PLAIN.fullmatch(token) and not cut_off and hidden.isdisjoint(_PIECE.findall(token.lower()))
         return token if token.strip(".!?") in told or plain else "…"
 
     return _TOKEN.sub(judge, words)
 
 
 def _values(row: Mapping[str, Any]) -> set[str] | None:
-    """The words of a row's values in lower case; None for a row so large that looking through it would take long."""
+    """What a row's values are made of: runs of letters in lower case, and of digits.
+
+    None for a row so large that looking through it would take long.
+    """
     try:
         leaves = list(_leaves(row))
     except RecursionError:
         return None
     if sum(map(len, leaves)) > _LARGEST_SEARCHED:
         return None
-    return {token.strip(".!?").lower() for leaf in leaves for token in _TOKEN.findall(leaf)}
+    return {piece for leaf in leaves for piece in _PIECE.findall(leaf.lower())}
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import datetime, timezone
 from typing import Any
 
@@ -37,15 +38,24 @@ def test_a_row_is_told_by_its_place_and_its_id_unless_that_is_a_person(row: Reje
     assert place(row) == told
 
 
-ROW = {"id": "u-17", "mail": "ada@example.com", "name": "Lovelace", "born": "1815-12-10", "nested": {"city": ["Bonn"]}}
+ROW = {
+    "id": "u-17", "mail": "ada_k@example.com", "name": "King-Lovelace", "born": "1815-12-10", "score": 42.0,
+    "nested": {"city": ["Bonn"]}, "login": "adak1815",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         ("Tag vip not found", "Tag vip not found"),
-        ("Invalid email: ada@example.com", "Invalid email: …"),
+        ("Invalid email: ada_k@example.com", "Invalid email: …"),
+        ("The mailbox ada_k is full", "The mailbox … is full"),
+        ("The domain example is unknown", "The domain … is unknown"),
+        ("Value 'King-Lovelace' too long (13)", "Value '…' too long (13)"),
         ("Value 'Lovelace' too long (8)", "Value '…' too long (8)"),
+        ("Value 'lovelace_king' refused", "Value '…' refused"),
+        ("42 is above 40", "… is above 40"),
+        ("Login 'adak' is taken", "Login '…' is taken"),
         ("LOVELACE is no number", "… is no number"),
         ("born=1815-12-10", "born=…"),
         ("the city of Bonn.", "the city of …"),
@@ -94,6 +104,19 @@ def test_a_value_is_hidden_however_it_is_quoted(secret: str, frame: str, shape: 
     words = frame.format(secret.upper() if upper else secret)
     shown = without_values(words, {"column": shape(secret)})
     assert secret.lower() not in shown.lower()
+
+
+@given(
+    value=st.from_regex(r"[A-Za-z0-9@.+_-]{4,20}", fullmatch=True) | st.floats(-999, 999).map(str),
+    frame=st.sampled_from(["{}", "'{}'", "<{}>", "({},)"]),
+    data=st.data(),
+)
+def test_a_part_of_a_value_is_hidden_too(value: str, frame: str, data: st.DataObject) -> None:
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", value) if part]
+    assume(parts)
+    start = data.draw(st.integers(0, len(parts) - 1))
+    words = frame.format("_".join(parts[start : data.draw(st.integers(start + 1, len(parts)))]))
+    assert without_values(words, {"column": value}) == frame.format("…")
 
 
 def test_the_first_rows_of_a_stream_are_told_and_all_are_counted(caplog: pytest.LogCaptureFixture) -> None:
