@@ -12,6 +12,7 @@ are resolved once, and a redirect is never followed, so that the key goes nowher
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import timezone
@@ -40,6 +41,11 @@ RETRY_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
 """Answers that may be different the next time."""
 
 _LARGEST_ANSWER_BYTES = 1 << 16
+_LARGEST_LIST_BYTES = 1 << 22
+# Assumed: what servers commonly say of a path that they do not know; no public source has CleverPush's own words.
+_UNKNOWN_ROUTE = re.compile(
+    r"^cannot post\b|\b(route|endpoint|path)\b.*\bnot found|no such (route|endpoint)", re.IGNORECASE
+)
 _TAG_ROUTES = {
     TagEndpoints.ADD_REMOVE: ("/subscription/tag/add", "/subscription/tag/remove"),
     TagEndpoints.TAG_UNTAG: ("/subscription/tag", "/subscription/untag"),
@@ -47,14 +53,20 @@ _TAG_ROUTES = {
 
 
 class Reply:
-    """An HTTP answer that was read whole: status, headers (case-insensitive) and body."""
+    """An HTTP answer: status, headers (case-insensitive) and body, which is `whole` unless it is overlong."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "status", "whole")
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, whole: bool) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.whole = whole
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a web page: of a server that knows no such route, or of something in between."""
+        return self.body.lstrip().startswith(b"<") or "html" in self.headers.get("Content-Type", "")
 
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
@@ -120,6 +132,7 @@ class Client:
             Action.ADD_TAG: base + add,
             Action.REMOVE_TAG: base + remove,
         }
+        self._known_routes: set[Action] = set()
         self._adapter = _Adapter(config.advanced.max_concurrency)
         session = requests.Session()
         self._headers: dict[str, str] = {
@@ -140,7 +153,10 @@ class Client:
             reply = self._exchange("POST", self._urls[operation.action], body)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             return self._broken(error)
-        return self._classify(reply)
+        answer = self._classify(reply, operation.action)
+        if answer is DELIVERED:
+            self._known_routes.add(operation.action)
+        return answer
 
     def check(self) -> None:
         """Validate the key against the channel, with calls that need the private key.
@@ -167,7 +183,7 @@ class Client:
 
     def _read(self, route: str) -> Mapping[str, Any]:
         try:
-            reply = self._exchange("GET", self._config.advanced.base_url + route, None)
+            reply = self._exchange("GET", self._config.advanced.base_url + route, None, _LARGEST_LIST_BYTES)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unreachable(error) from None
         if fatal := self._fatal(reply):
@@ -186,10 +202,10 @@ class Client:
             )
         body = reply.json()
         if not isinstance(body, Mapping):
-            raise self._not_cleverpush("a reply that is not JSON")
+            raise self._not_cleverpush("a reply that is not JSON" if reply.whole else "a reply of more than 4 MiB")
         return body
 
-    def _exchange(self, method: str, url: str, body: bytes | None) -> Reply:
+    def _exchange(self, method: str, url: str, body: bytes | None, most: int = _LARGEST_ANSWER_BYTES) -> Reply:
         request = requests.PreparedRequest()
         request.method, request.url, request.body = method, url, body
         request.headers = self._headers  # type: ignore[assignment]
@@ -201,23 +217,25 @@ class Client:
         # Each read waits for at most the time-out; the deadline ends an answer that trickles in for ever.
         while chunk := response.raw.read1(_LARGEST_ANSWER_BYTES, decode_content=True):
             content += chunk
-            if len(content) >= _LARGEST_ANSWER_BYTES or time.monotonic() > deadline:
+            if len(content) >= most:
                 response.close()
-                break
-        return Reply(response.status_code, response.headers, content)
+                return Reply(response.status_code, response.headers, content, whole=False)
+            if time.monotonic() > deadline:
+                response.close()
+                raise requests.exceptions.ReadTimeout
+        return Reply(response.status_code, response.headers, content, whole=True)
 
-    def _classify(self, reply: Reply) -> Answer:
+    def _classify(self, reply: Reply, action: Action) -> Answer:
         status = reply.status
         if 200 <= status < 300:
             return _taken(reply)
         words = reply.words()
         if fatal := self._fatal(reply):
             return Answer(Verdict.FATAL, status=status, words=words, error=fatal)
+        if status == 405 or (status == 404 and (reply.is_page or _UNKNOWN_ROUTE.search(words))):
+            return self._no_such_route(status, action)
         if status in ROW_STATUSES:
-            code = recognise(status, words)
-            if code == "channel_not_found":
-                return Answer(Verdict.FATAL, status=status, words=words, error=config_error(CHANNEL_NOT_FOUND))
-            return Answer(Verdict.REJECTED, code, f"answered {status}", status, words)
+            return _refused(status, words, f"answered {status}")
         if status == 429:
             return Answer(
                 Verdict.THROTTLED,
@@ -261,6 +279,19 @@ class Client:
                 "key goes nowhere else. Check the API Address under Advanced; the default is https://api.cleverpush.com."
             )
         return None
+
+    def _no_such_route(self, status: int, action: Action) -> Answer:
+        if action in self._known_routes:
+            return Answer(Verdict.RETRY, "server_error", f"answered {status} as if it had no such route", status)
+        tags = "" if action in (Action.SYNC, Action.UNSUBSCRIBE) else " and Tag Endpoints"
+        return Answer(
+            Verdict.FATAL,
+            status=status,
+            error=config_error(
+                f"{self._urls[action]} does not exist (HTTP {status}). Check the API Address{tags} under Advanced; the "
+                "default address is https://api.cleverpush.com."
+            ),
+        )
 
     def _broken(self, error: Exception) -> Answer:
         if _certificate_refused(error):
@@ -345,24 +376,25 @@ def _http_date(value: str | None) -> float | None:
 
 def _taken(reply: Reply) -> Answer:
     """A 2xx answer: taken, unless it is a web page of something in between, or says itself that it is not."""
-    body = reply.body.lstrip()
-    if body.startswith(b"<") or "html" in reply.headers.get("Content-Type", ""):
+    if reply.is_page:
         return Answer(Verdict.RETRY, "no_answer", f"answered with a web page (HTTP {reply.status})", reply.status)
-    if body.startswith(b"{") and b'"' in body[:64]:
+    body = reply.body.lstrip()
+    if body.startswith(b"{") and b'"' in body[:64] and reply.whole:
         parsed = reply.json()
         if parsed is None:
             return Answer(Verdict.RETRY, "no_answer", f"answered {reply.status} with a broken body", reply.status)
         # Assumed: no public source says what a refusal with status 200 would look like.
         if isinstance(parsed, Mapping) and (parsed.get("success") is False or parsed.get("error")):
-            words = reply.words()
-            return Answer(
-                Verdict.REJECTED,
-                recognise(422, words),
-                f"answered {reply.status} with an error",
-                reply.status,
-                words,
-            )
+            return _refused(reply.status, reply.words(), f"answered {reply.status} with an error")
     return DELIVERED
+
+
+def _refused(status: int, words: str, summary: str) -> Answer:
+    """An answer that judges the row, or says that the channel itself is not there."""
+    code = recognise(status if status in ROW_STATUSES else 422, words)
+    if code == "channel_not_found":
+        return Answer(Verdict.FATAL, status=status, words=words, error=config_error(CHANNEL_NOT_FOUND))
+    return Answer(Verdict.REJECTED, code, summary, status, words)
 
 
 def _timed_out(error: Exception) -> bool:

@@ -43,7 +43,7 @@ def one_input(data: bytes) -> None:
                     _row(message.data)
     except AirbyteTracedException:
         pass
-    words = Reply(400, {}, data).words()
+    words = Reply(400, {}, data, whole=True).words()
     for status in ROW_STATUSES:
         recognise(status, words)
     try:

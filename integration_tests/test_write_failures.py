@@ -62,6 +62,14 @@ def test_a_channel_that_is_not_there_ends_the_sync(simulator: Simulator) -> None
     assert result.error["message"].startswith("Channel not found.")
 
 
+def test_an_address_without_the_routes_rejects_no_row(simulator: Simulator) -> None:
+    config = simulator.connector_config(advanced={"base_url": f"{simulator.url}/v9"})
+    result = run_write(config, catalog(), users(1, 3))
+    assert (result.exit_code, result.states, result.error["failure_type"]) == (1, [], "config_error")
+    assert f"{simulator.url}/v9/subscription/sync does not exist (HTTP 404)" in result.error["message"]
+    assert "Rejected" not in result.stdout
+
+
 @pytest.mark.parametrize(
     "line",
     [

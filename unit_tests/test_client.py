@@ -76,6 +76,14 @@ def test_what_an_answer_means(canned: Canned, verdict: Verdict, code: str) -> No
         (said(403), FailureType.config_error, "lacks a permission"),
         (said(404, "Channel not found"), FailureType.config_error, "Channel not found"),
         (said(302, None, Location="http://127.0.0.1:9/"), FailureType.config_error, "redirect"),
+        (said(200, "Channel not found"), FailureType.config_error, "Channel not found"),
+        (
+            Canned(404, b"<!DOCTYPE html><pre>Cannot POST /x</pre>"),
+            FailureType.config_error,
+            "does not exist (HTTP 404)",
+        ),
+        (said(404, "Route not found"), FailureType.config_error, "/subscription/sync does not exist (HTTP 404)"),
+        (said(405), FailureType.config_error, "Check the API Address under Advanced"),
         (said(418), FailureType.transient_error, "418"),
         (said(501), FailureType.transient_error, "501"),
     ],
@@ -87,6 +95,21 @@ def test_what_ends_the_sync(canned: Canned, kind: FailureType, words: str) -> No
     assert answer.error.failure_type is kind
     assert words in str(answer.error.message)
     assert KEY not in str(answer.error.message)
+
+
+def test_a_missing_tag_route_names_the_setting_that_chooses_it() -> None:
+    with Server(said(404, "Route not found")) as server:
+        answer = Client(make_config(server.url)).send(Operation(Action.ADD_TAG, {"tagId": "t"}))
+    assert "Check the API Address and Tag Endpoints under Advanced" in str(answer.error and answer.error.message)
+
+
+def test_a_route_that_was_there_before_is_tried_again() -> None:
+    page = Canned(404, b"<html>not found</html>")
+    with Server(lambda asked: page if len(server.asked) > 1 else said(200, {})) as server:
+        client = Client(make_config(server.url))
+        assert client.send(SYNC).verdict is Verdict.DELIVERED
+        again = client.send(SYNC)
+    assert (again.verdict, again.summary) == (Verdict.RETRY, "answered 404 as if it had no such route")
 
 
 def test_a_redirect_is_never_followed() -> None:
@@ -106,13 +129,19 @@ def test_connections_that_break_or_never_come_about() -> None:
 
 def test_an_answer_that_trickles_in_for_ever_ends() -> None:
     started = time.monotonic()
-    answer_to(Canned(200, b" " * 10_000, {"Content-Length": "10000"}, trickle=0.05), request_timeout_seconds=0.3)
+    endless = Canned(200, b" " * 10_000, {"Content-Length": "10000"}, trickle=0.05)
+    answer = answer_to(endless, request_timeout_seconds=0.3)
+    assert (answer.verdict, answer.summary) == (Verdict.RETRY, "gave no answer within 0.3 s")
     assert time.monotonic() - started < 30, "it would take eight minutes"
 
 
 def test_no_more_of_an_answer_is_read_than_is_needed() -> None:
     answer = answer_to(Canned(500, b"x" * 3_000_000))
     assert len(answer.words or "") <= 500
+
+
+def test_a_long_answer_is_an_answer() -> None:
+    assert answer_to(said(200, {"subscription": {"attributes": "x" * 200_000}})).verdict is Verdict.DELIVERED
 
 
 def test_words_are_those_of_cleverpush() -> None:
@@ -158,6 +187,12 @@ def channels(asked: Asked) -> Canned:
     return said(200, {"tags": []}) if asked.path == f"/channel/{CHANNEL}/tags?limit=1&skip=0" else said(404, "no")
 
 
+def test_check_finds_the_channel_among_many() -> None:
+    many = [{"_id": f"channel-{number}", "name": "x" * 60} for number in range(20_000)]
+    with Server(said(200, {"channels": [*many, {"_id": CHANNEL}]})) as server:
+        Client(make_config(server.url)).check()
+
+
 def test_check_asks_what_needs_the_private_key() -> None:
     with Server(channels) as server:
         Client(make_config(server.url)).check()
@@ -175,6 +210,7 @@ def test_check_asks_what_needs_the_private_key() -> None:
         (said(200, {"channels": []}), "Channel not found"),
         (said(200, {}), "list of channels"),
         (Canned(200, b"<html>"), "not JSON"),
+        (Canned(200, b'{"channels": [' + b" " * 5_000_000), "more than 4 MiB"),
         (said(404, "x"), "not found"),
         (said(429), "limiting requests"),
         (said(500), "HTTP 500"),
