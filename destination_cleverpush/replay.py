@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from destination_cleverpush.config import parse_config
-from destination_cleverpush.dead_letter.objects import open_objects
+from destination_cleverpush.dead_letter.objects import files_under, open_objects
 from destination_cleverpush.dead_letter.rows import dump, is_part, order
 from destination_cleverpush.errors import config_error
 
@@ -156,7 +156,7 @@ def _local_objects(sources: list[str]) -> list[StoredObject]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            found = [file for file in path.rglob("*") if is_part(file.name) and file.is_file()]
+            found = [file for file in _files(path) if is_part(file.name)]
         elif path.is_file():
             found = [path]
         else:
@@ -165,6 +165,13 @@ def _local_objects(sources: list[str]) -> list[StoredObject]:
             raise config_error(f"There is nothing to replay: no stored rows were found under '{source}'.")
         paths.update(dict.fromkeys(found))
     return [StoredObject(str(path), _opener(path)) for path in paths]
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return files_under(folder)
+    except OSError as error:
+        raise config_error(f"The directory '{error.filename}' cannot be read ({type(error).__name__}).") from None
 
 
 def _opener(path: Path) -> Callable[[], BinaryIO]:

@@ -556,7 +556,7 @@ def test_what_a_store_answers_says_what_to_do(error: Exception, kind: str, words
     [
         (errno.ENOSPC, "transient_error", "room"),
         (errno.EIO, "transient_error", "EIO"),
-        (errno.EACCES, "config_error", "right to write"),
+        (errno.EACCES, "config_error", "right to read and write"),
         (errno.EROFS, "config_error", "read-only"),
     ],
 )

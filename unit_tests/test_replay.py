@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gzip
 import json
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,27 @@ def test_the_configured_store_is_read(tmp_path: Path) -> None:
     config.write_text(json.dumps(fields))
     with pytest.raises(AirbyteTracedException, match="keeps no rejected rows"):
         replay("--config", str(config))
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_folder_that_may_not_be_read_is_never_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    keep(tmp_path, "sync-1", a_row(1))
+    keep(tmp_path, "sync-2", a_row(2))
+    config = tmp_path / "config.json"
+    store = {"storage_type": "local", "destination_path": str(tmp_path)}
+    config.write_text(json.dumps({"channel_id": "c", "api_key": "k", "object_type": "tags", "rejected_records": store}))
+    scan = os.scandir
+
+    def refuse(place: str | Path) -> Any:  # as it is for a user without the right; the tests may run as root
+        if Path(place).name == "sync-1":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(AirbyteTracedException, match=r"cannot be read|may not be used"):
+        replay(*(["--config", str(config)] if configured else ["--from", str(tmp_path)]))
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,10 @@ def local_failure(error: OSError, directory: str) -> AirbyteTracedException:
             errno.ENOENT: "does not exist. Create it, and mount it into the connector's container",
             errno.ENOTDIR: "is not a directory. Name a directory",
             errno.EROFS: "is on a read-only file system. Mount it so that the connector can write",
-        }.get(error.errno or 0, "may not be written. Give the user that the connector runs as the right to write there")
+        }.get(
+            error.errno or 0,
+            "may not be used. Give the user that the connector runs as the right to read and write there",
+        )
         return config_error(f"{place} {wish} ({name}).", f"Dead letter store, local: {name}")
     return transient_error(
         f"{place} could not be written ({name}). Make sure that its disk has room and works; Airbyte will try "

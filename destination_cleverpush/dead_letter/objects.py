@@ -96,8 +96,7 @@ class LocalObjects:
     def names(self) -> list[str]:
         """All files under the directory, drafts of a crash left out."""
         try:
-            os.scandir(self._root).close()
-            files = [path for path in self._root.rglob("*") if path.is_file()]
+            files = files_under(self._root)
         except OSError as error:
             raise local_failure(error, str(self._root)) from None
         return [path.relative_to(self._root).as_posix() for path in files if not path.name.startswith(".")]
@@ -118,6 +117,20 @@ class LocalObjects:
             except FileExistsError:
                 continue
             _sync_directory(made.parent)
+
+
+def files_under(folder: Path) -> list[Path]:
+    """All files in the directory and in those below it.
+
+    Raises:
+        OSError: one of the directories cannot be read; its files are not passed over.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    walk = os.walk(folder, onerror=fail)
+    return [path for place, _, names in walk for name in names if (path := Path(place, name)).is_file()]
 
 
 def _sync_directory(folder: Path) -> None:
