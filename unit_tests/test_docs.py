@@ -103,7 +103,7 @@ def test_every_choice_of_the_form_is_explained() -> None:
 def test_the_constants_are_the_codes() -> None:
     limits = " ".join(" ".join(row) for row in table(USER_PAGE, "What"))
     for promise in (
-        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {dispatcher.RETRIES}",
+        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {dispatcher.RETRIES}; up to {dispatcher.MOST_TRIES - 1} where",
         f"up to {dispatcher.RETRY_BASE_SECONDS:g} s before the first and doubling",
         f"doubling, never more than {dispatcher.RETRY_CAP_SECONDS:g} s; on 503",
         f"{throttle.BACKOFF_BASE_SECONDS:g} s, doubling with each refusal in a row",
@@ -114,6 +114,7 @@ def test_the_constants_are_the_codes() -> None:
     for promise in (
         f"starts with {concurrency._START} requests in flight",
         f"{dispatcher.MOST_ROWS:,} rows (or {dispatcher.MOST_BYTES / 2**20:g} MiB) are on their way",
+        f"After {dispatcher.MOST_TRIES} calls for one row",
         f"have {CANCEL_GRACE_SECONDS:g} seconds to end",
         f"the first {LOGGED_PER_STREAM} rejected rows of a stream",
         f"refuses it (HTTP {', '.join(map(str, sorted(ROW_STATUSES)))})",

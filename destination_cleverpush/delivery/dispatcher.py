@@ -26,7 +26,11 @@ from destination_cleverpush.protocol import State, StreamId
 
 RETRIES = 3
 RETRY_BASE_SECONDS = 1.0
-RETRY_CAP_SECONDS = 30.0
+RETRY_CAP_SECONDS = 15.0
+MOST_TRIES = 60
+"""Of an operation, where others fail at random as well: some 10 minutes of them."""
+LARGEST_CHANCE = 1e-6
+"""A row whose failures may still be chance with more than this probability is not rejected."""
 LONGEST_DELAY_SECONDS = 15 * 60.0
 MOST_ROWS = 10_000
 MOST_BYTES = 32 * 1024 * 1024
@@ -53,13 +57,16 @@ class Row:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One operation of the active row of a lane, tried until it is answered for good. Times are in seconds."""
+    """One operation of the active row of a lane, tried until it is answered for good. Times are in seconds.
+
+    `failing_since` is its first failure, or the one at which it was last given the benefit of the doubt.
+    """
 
     row: Row
     operation: Operation
     failures: int = 0
     started: float = 0.0
-    first_failed: float = 0.0
+    failing_since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -113,6 +120,8 @@ class Dispatcher:
         self._last_delivered: tuple[StreamId, str, Operation] | None = None
         self._alive_started = float("-inf")
         self._troubled_since: float | None = None
+        self._answered = 0.0  # operations answered for good, of late, and their failures before that
+        self._failed_before = 0.0
 
     # --- the input's side
 
@@ -180,8 +189,10 @@ class Dispatcher:
         if answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
             self.limit.answered(attempt.started, now, self.in_flight + 1)
             self.throttle.taken(now)
+            self._answered = self._answered * _OF_LATE + 1
+            self._failed_before = self._failed_before * _OF_LATE + attempt.failures
             self._done(attempt, answer)  # first, since a probe may need the lane that this frees
-            self._alive(attempt)
+            self._alive(attempt, now)
         elif answer.verdict is Verdict.FATAL:
             self.fail(answer.error or transient_error(f"CleverPush {answer.summary}."))
         else:
@@ -257,14 +268,14 @@ class Dispatcher:
         if not rejected:
             self.streams[row.stream].delivered += 1
 
-    def _alive(self, attempt: Attempt) -> None:
+    def _alive(self, attempt: Attempt, now: float) -> None:
         """CleverPush gave a definite answer to a request: rows that failed before it started failed by themselves."""
         self._troubled_since = None
         self._alive_started = max(self._alive_started, attempt.started)
         if self._suspects and not self._probing:  # else the probe tells, and no newer row may start beside it
             suspects, self._suspects = self._suspects, []
             for suspect, answer in suspects:
-                self._used_up(suspect, answer)
+                self._used_up(suspect, answer, now)
 
     def _troubled(self, attempt: Attempt, answer: Answer, now: float) -> None:
         """A refusal to take more (429), or a failure that may pass."""
@@ -297,29 +308,49 @@ class Dispatcher:
             self.limit.congested(attempt.started, now)
         attempt.failures += 1
         if attempt.failures == 1:
-            attempt.first_failed = now
+            attempt.failing_since = now
         if answer.delay:
             self.throttle.pause(now, answer.delay)
-        if attempt.row.is_probe:
+        if attempt.row.is_probe and not self._may_be_chance(attempt):
             self.fail(self._outage(answer))
-        elif attempt.failures > RETRIES:
-            self._used_up(attempt, answer)
+        elif attempt.failures > RETRIES and not attempt.row.is_probe:
+            self._used_up(attempt, answer, now)
         else:
-            self.retries += 1
-            longest = min(RETRY_CAP_SECONDS, RETRY_BASE_SECONDS * 2.0 ** (attempt.failures - 1))
-            due = now + max(answer.delay or 0.0, self._rng.random() * longest)
-            self._sequence += 1
-            heapq.heappush(self._delayed, (due, self._sequence, attempt))
+            self._retry(attempt, answer, now)
 
-    def _used_up(self, attempt: Attempt, answer: Answer) -> None:
-        """The retries of an operation are used up: the row is poison, or CleverPush is out.
+    def _may_be_chance(self, attempt: Attempt) -> bool:
+        """Whether calls that were answered in the end fail so often that this one may just have been unlucky."""
+        share = self._failed_before / (self._failed_before + self._answered) if self._failed_before else 0.0
+        return share**attempt.failures > LARGEST_CHANCE
 
-        It is poison if a request that started after its first failure was answered for good. Requests that were in
-        flight when an outage began do not count: they say nothing about CleverPush after it.
+    def _retry(self, attempt: Attempt, answer: Answer, now: float) -> None:
+        if attempt.failures >= MOST_TRIES:
+            self.fail(
+                transient_error(
+                    f"CleverPush {answer.summary} {_times(attempt.failures)} for one call, while others got through "
+                    "only now and then. The rows that were not delivered will be sent again with the next attempt."
+                )
+            )
+        self.retries += 1
+        longest = min(RETRY_CAP_SECONDS, RETRY_BASE_SECONDS * 2.0 ** (attempt.failures - 1))
+        due = now + max(answer.delay or 0.0, self._rng.random() * longest)
+        self._sequence += 1
+        heapq.heappush(self._delayed, (due, self._sequence, attempt))
+
+    def _used_up(self, attempt: Attempt, answer: Answer, now: float) -> None:
+        """The retries of an operation are used up: the row is poison, or CleverPush is out or failing at random.
+
+        It is poison if a request that started after its first failure was answered for good, and if it cannot be
+        chance. Requests that were in flight when an outage began do not count: they say nothing about CleverPush after
+        it. Where other operations fail too before they are answered, the row is tried on as they are.
         """
-        if self._alive_started >= attempt.first_failed:
-            often = f"{answer.summary} {_times(attempt.failures)} for this row"
-            self._done(attempt, Answer(Verdict.REJECTED, answer.code, often, answer.status, answer.words))
+        if self._alive_started >= attempt.failing_since:
+            if self._may_be_chance(attempt):
+                attempt.failing_since = now
+                self._retry(attempt, answer, now)
+            else:
+                often = f"{answer.summary} {_times(attempt.failures)} for this row"
+                self._done(attempt, Answer(Verdict.REJECTED, answer.code, often, answer.status, answer.words))
         elif self._last_delivered is None:
             self.fail(self._outage(answer))
         else:
@@ -352,6 +383,7 @@ class Dispatcher:
         )
 
 
+_OF_LATE = 0.99  # the last 100 operations or so
 _PROBE_LANE = ""  # no subscription ID is blank
 
 

@@ -114,6 +114,34 @@ def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
     assert world.states == [(1, 2, 1)]
 
 
+def failing_at_random(share: float) -> Server:
+    """A server that answers this share of all calls with 500, and all calls for the row "poison"."""
+    rng = random.Random(1)
+
+    def server(operation: Operation, _tried: int, _now: float) -> tuple[Answer, float]:
+        return (FAILED if operation.payload["row"] == "poison" or rng.random() < share else TAKEN), 0.05
+
+    return server
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_calls_that_fail_at_random_reject_no_good_row(share: float) -> None:
+    rows: list[Row | State] = [row(f"r{n}", f"s{n}") for n in range(2000)]
+    world = simulate([*rows[:1000], row("poison", "s0"), *rows[1000:], state(1, "users")], failing_at_random(share))
+    assert world.dispatcher.failure is None
+    assert world.rejected == ["poison"]
+    assert world.states == [(1, 2000, 1)]
+
+
+def test_where_most_calls_fail_at_random_poison_cannot_be_told_and_the_sync_ends() -> None:
+    rows = [row(f"r{n}", f"s{n}") for n in range(500)]
+    world = simulate([row("poison", "p"), *rows], failing_at_random(0.85))
+    assert world.rejected == []
+    assert world.dispatcher.failure is not None
+    assert "answered 500 60 times for one call" in str(world.dispatcher.failure.message)
+    assert starts_of(world).count("poison") <= 60
+
+
 def test_doubtful_tags_of_the_last_row_are_told_although_another_of_them_turned_out_as_poison() -> None:
     """Seed 0 has the third tag in doubt first; the probe would go to the very lane that still tries the first one."""
     answers = iter([FAILED, TAKEN])
