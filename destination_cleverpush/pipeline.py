@@ -67,7 +67,6 @@ class Sync:
             keep_rejections=self._keep_rejections,
         )
         self._store = self._open_store(catalog)
-        self._cancelled = False
         self._positions: dict[StreamId, int] = {}
         self._started = time.monotonic()
         self._progress = Progress(self._dispatcher, logger)
@@ -92,9 +91,10 @@ class Sync:
 
     def cancel(self) -> None:
         """End the sync soon: for SIGTERM. Call it from any thread, but not from a signal handler."""
-        self._cancelled = True
         message = "The sync was cancelled. Rows that were not delivered will be sent with the next attempt."
         self._engine.stop(transient_error(message), CANCEL_GRACE_SECONDS)
+        if self._store is not None:
+            self._store.hurry(CANCEL_GRACE_SECONDS)
 
     def _feed(self, batches: Iterable[list[Message]]) -> None:
         for batch in batches:
@@ -177,7 +177,7 @@ class Sync:
         """Have the last rejected rows stored; called again, it does nothing."""
         if self._store is not None:
             try:
-                self._store.close(CANCEL_GRACE_SECONDS if self._cancelled else None)
+                self._store.close()
             except AirbyteTracedException as error:
                 self._engine.stop(error)
 

@@ -448,12 +448,17 @@ def test_a_failed_store_tells_once_and_stores_nothing_more(answers: Answers) -> 
     assert len(answers.seen) == 1
 
 
-def test_closing_does_not_wait_longer_than_told(answers: Answers) -> None:
+@pytest.mark.parametrize("already_closing", [True, False])
+def test_closing_does_not_wait_longer_than_told(answers: Answers, already_closing: bool) -> None:
     answers.gate.clear()
     store = DeadLetterStore(at(answers), "sync-1", lambda error: None, flush_interval_seconds=0.0)
     store.add(a_row(1), lambda: None)
+    hurry = threading.Timer(0.2 if already_closing else 0.0, store.hurry, [0.2])
+    hurry.start()
+    if not already_closing:
+        hurry.join()
     with pytest.raises(AirbyteTracedException, match="in time") as error:
-        store.close(timeout_seconds=0.2)
+        store.close()
     assert error.value.failure_type is FailureType.transient_error
 
 

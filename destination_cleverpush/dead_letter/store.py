@@ -6,6 +6,7 @@ import gzip
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -73,7 +74,8 @@ class DeadLetterStore:
         self._pending: list[tuple[RejectedRow, Callable[[], None]]] = []
         self._closing = False
         self._failure: AirbyteTracedException | None = None
-        self._thread: threading.Thread | None = None
+        self._deadline = float("inf")
+        self._ended = True  # the thread, or it has not begun
 
     def add(self, row: RejectedRow, stored: Callable[[], None]) -> None:
         """Take a row to be stored soon; never waits for the store.
@@ -84,31 +86,37 @@ class DeadLetterStore:
         with self._changed:
             if self._closing or self._failure is not None:
                 return
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="dead-letter-store", daemon=True)
-                self._thread.start()
+            if self._ended:
+                self._ended = False
+                threading.Thread(target=self._run, name="dead-letter-store", daemon=True).start()
             self._pending.append((row, stored))
             if len(self._pending) in (1, _ROWS_PER_FLUSH):
                 self._changed.notify()
 
-    def close(self, timeout_seconds: float | None = None) -> None:
+    def close(self) -> None:
         """Store what waits, and call its `stored`. Rows that come later are not taken.
 
-        Args:
-            timeout_seconds: how long to wait; None waits until the store's own retries have ended (some minutes).
+        It waits until the store's own retries have ended (some minutes), but for :meth:`hurry`.
 
         Raises:
             AirbyteTracedException: the store's failure; `transient_error` when the time is up.
         """
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-            if self._thread.is_alive():
-                raise transient_error("The dead letter store did not take the last rejected rows in time.")
+            self._changed.notify_all()
+            while not self._ended:
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    raise transient_error("The dead letter store did not take the last rejected rows in time.")
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
         if self._failure is not None:
             raise self._failure
+
+    def hurry(self, seconds: float) -> None:
+        """Have :meth:`close`, now or later, wait for so many seconds from now at most; from any thread."""
+        with self._changed:
+            self._deadline = min(self._deadline, time.monotonic() + seconds)
+            self._changed.notify_all()
 
     def probe(self) -> None:
         """Write an object and delete it again.
@@ -143,6 +151,10 @@ class DeadLetterStore:
                     f"Dead letter store: {type(error).__name__}",
                 )
             )
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
 
     def _fail(self, error: AirbyteTracedException) -> None:
         with self._changed:
