@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from copy import copy
 from enum import Enum
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any, BinaryIO, NamedTuple
@@ -282,9 +283,10 @@ class OutputLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one log record, unless nobody reads any more."""
         # The CDK's formatter refuses half characters (lone surrogates), which a row may hold.
-        record.msg, record.args = record.getMessage().encode("utf-8", "backslashreplace").decode(), None
+        told = copy(record)  # the record itself belongs to all handlers
+        told.msg, told.args = record.getMessage().encode("utf-8", "backslashreplace").decode(), None
         with suppress(BrokenPipeError):
-            self._output.write(self.format(record))
+            self._output.write(self.format(told))
 
 
 def error_trace(error: AirbyteTracedException, now: float, stack: str | None = None) -> str:

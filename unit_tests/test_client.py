@@ -158,6 +158,7 @@ def test_words_are_those_of_cleverpush() -> None:
         ({"Retry-After": "0"}, None),
         ({"Retry-After": "-5"}, None),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Mon, 23 Nov 99999999999999999999 10:00:30 GMT"}, None),
         ({"Retry-After": "Mon, 23 Nov 2026 10:00:30 GMT", "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 30.0),
         ({"Retry-After": "Sun, 09 Sep 2001 01:47:00 GMT"}, 20.0),
         ({"RateLimit-Reset": "12"}, 12.0),

@@ -103,7 +103,8 @@ def test_every_choice_of_the_form_is_explained() -> None:
 def test_the_constants_are_the_codes() -> None:
     limits = " ".join(" ".join(row) for row in table(USER_PAGE, "What"))
     for promise in (
-        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {dispatcher.RETRIES}; up to {dispatcher.MOST_TRIES - 1} where",
+        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {dispatcher.RETRIES}; up to",
+        f"up to {dispatcher.MOST_TRIES - 1} where other calls fail",
         f"up to {dispatcher.RETRY_BASE_SECONDS:g} s before the first and doubling",
         f"doubling, never more than {dispatcher.RETRY_CAP_SECONDS:g} s; on 503",
         f"{throttle.BACKOFF_BASE_SECONDS:g} s, doubling with each refusal in a row",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import threading
 from typing import Any
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.protocol import (
+    Output,
+    OutputLogHandler,
     Record,
     State,
     StateKind,
@@ -201,6 +204,14 @@ def test_no_line_is_lost_or_cut(lines: list[bytes]) -> None:
         with os.fdopen(writing, "wb") as sink:
             sink.write(b"".join(line + b"\n" for line in lines))
         assert [line for batch in read_lines(stream) for line in batch] == lines
+
+
+def test_a_log_line_may_hold_half_a_character(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    record = logging.LogRecord("airbyte", logging.WARNING, "", 0, "Rejected: '%s'", ("a\ud800 b",), None)
+    OutputLogHandler(Output()).emit(record)
+    told = json.loads(capfdbinary.readouterr().out)
+    assert told == {"type": "LOG", "log": {"level": "WARN", "message": "Rejected: 'a\\ud800 b'"}}
+    assert record.args == ("a\ud800 b",), "other handlers get the record too"
 
 
 def test_a_failure_as_a_trace() -> None:

@@ -113,13 +113,16 @@ def test_a_failure_of_the_input_ends_the_sync_after_what_was_read_is_delivered()
     assert len(lines) == 1
 
 
-def test_stopping_ends_within_the_grace_even_if_a_request_hangs_and_the_input_is_silent() -> None:
+@pytest.mark.parametrize("failed_before", [False, True])
+def test_stopping_ends_within_the_grace_even_if_a_request_hangs_and_the_input_is_silent(failed_before: bool) -> None:
     hanging, started = threading.Event(), threading.Event()
+    answered: list[Operation] = []
 
     def send(operation: Operation) -> Answer:
         if operation.payload["row"] == "hangs":
             started.set()
             hanging.wait(60)
+            answered.append(operation)
         return TAKEN
 
     valve = engine(send, grace=60.0)
@@ -130,12 +133,16 @@ def test_stopping_ends_within_the_grace_even_if_a_request_hangs_and_the_input_is
 
     def stop() -> None:
         started.wait(30)
+        if failed_before:
+            valve.stop(transient_error("the first failure counts"))
+            time.sleep(0.1)
         valve.stop(transient_error("stopped"), 0.1)
 
     threading.Thread(target=stop).start()
     lines: list[str] = []
-    with pytest.raises(AirbyteTracedException, match="stopped"):
+    with pytest.raises(AirbyteTracedException, match="the first failure counts" if failed_before else "stopped"):
         lines.extend(line for batch in valve.run(feed, lambda: None, None) for line in batch)
+    assert answered == [], "the end waited for the request"
     hanging.set()
     assert len(lines) == 1
 
