@@ -42,9 +42,11 @@ RETRY_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
 
 _LARGEST_ANSWER_BYTES = 1 << 16
 _LARGEST_LIST_BYTES = 1 << 22
-# Assumed: what servers commonly say of a path that they do not know; no public source has CleverPush's own words.
+# Assumed: how servers commonly begin when they do not know a path; no public source has CleverPush's own words.
+# Only the beginning counts, since a row's values may be quoted later.
 _UNKNOWN_ROUTE = re.compile(
-    r"^cannot post\b|\b(route|endpoint|path)\b.*\bnot found|no such (route|endpoint)", re.IGNORECASE
+    r"\W*(cannot post\b|((the )?requested )?(route|endpoint|path|url) (was )?not found|no such (route|endpoint))",
+    re.IGNORECASE,
 )
 _TAG_ROUTES = {
     TagEndpoints.ADD_REMOVE: ("/subscription/tag/add", "/subscription/tag/remove"),
@@ -65,8 +67,8 @@ class Reply:
 
     @property
     def is_page(self) -> bool:
-        """Whether it is a web page: of a server that knows no such route, or of something in between."""
-        return self.body.lstrip().startswith(b"<") or "html" in self.headers.get("Content-Type", "")
+        """Whether the body is a web page: of a server that knows no such route, or of something in between."""
+        return self.body.lstrip().startswith(b"<")
 
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
@@ -232,7 +234,7 @@ class Client:
         words = reply.words()
         if fatal := self._fatal(reply):
             return Answer(Verdict.FATAL, status=status, words=words, error=fatal)
-        if status == 405 or (status == 404 and (reply.is_page or _UNKNOWN_ROUTE.search(words))):
+        if status == 405 or (status == 404 and (reply.is_page or _UNKNOWN_ROUTE.match(words))):
             return self._no_such_route(status, action)
         if status in ROW_STATUSES:
             return _refused(status, words, f"answered {status}")
@@ -376,7 +378,7 @@ def _http_date(value: str | None) -> float | None:
 
 def _taken(reply: Reply) -> Answer:
     """A 2xx answer: taken, unless it is a web page of something in between, or says itself that it is not."""
-    if reply.is_page:
+    if reply.is_page or "html" in reply.headers.get("Content-Type", ""):
         return Answer(Verdict.RETRY, "no_answer", f"answered with a web page (HTTP {reply.status})", reply.status)
     body = reply.body.lstrip()
     if body.startswith(b"{") and b'"' in body[:64] and reply.whole:
