@@ -55,20 +55,23 @@ _TAG_ROUTES = {
 
 
 class Reply:
-    """An HTTP answer: status, headers (case-insensitive) and body, which is `whole` unless it is overlong."""
+    """An HTTP answer: status, headers (case-insensitive) and body, which is `whole` unless it is overlong.
+
+    The body is kept without the blanks before it.
+    """
 
     __slots__ = ("body", "headers", "status", "whole")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, whole: bool) -> None:
         self.status = status
         self.headers = headers
-        self.body = body
+        self.body = body.lstrip()
         self.whole = whole
 
     @property
     def is_page(self) -> bool:
         """Whether the body is a web page: of a server that knows no such route, or of something in between."""
-        return self.body.lstrip().startswith(b"<")
+        return self.body.startswith(b"<")
 
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
@@ -204,7 +207,8 @@ class Client:
             )
         body = reply.json()
         if not isinstance(body, Mapping):
-            raise self._not_cleverpush("a reply that is not JSON" if reply.whole else "a reply of more than 4 MiB")
+            overlong = f"a reply of more than {_LARGEST_LIST_BYTES >> 20} MiB"
+            raise self._not_cleverpush("a reply that is not JSON" if reply.whole else overlong)
         return body
 
     def _exchange(self, method: str, url: str, body: bytes | None, most: int = _LARGEST_ANSWER_BYTES) -> Reply:
@@ -380,8 +384,7 @@ def _taken(reply: Reply) -> Answer:
     """A 2xx answer: taken, unless it is a web page of something in between, or says itself that it is not."""
     if reply.is_page or "html" in reply.headers.get("Content-Type", ""):
         return Answer(Verdict.RETRY, "no_answer", f"answered with a web page (HTTP {reply.status})", reply.status)
-    body = reply.body.lstrip()
-    if body.startswith(b"{") and b'"' in body[:64] and reply.whole:
+    if reply.body.startswith(b"{") and b'"' in reply.body[:64] and reply.whole:
         parsed = reply.json()
         if parsed is None:
             return Answer(Verdict.RETRY, "no_answer", f"answered {reply.status} with a broken body", reply.status)
