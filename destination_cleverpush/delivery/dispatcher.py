@@ -331,6 +331,7 @@ class Dispatcher:
                     "only now and then. The rows that were not delivered will be sent again with the next attempt."
                 )
             )
+            return
         self.retries += 1
         longest = min(RETRY_CAP_SECONDS, RETRY_BASE_SECONDS * 2.0 ** (attempt.failures - 1))
         due = now + max(answer.delay or 0.0, self._rng.random() * longest)
