@@ -1,0 +1,230 @@
+"""The vocabulary that the rooms exchange. Values only: no behaviour beyond what a value can say of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+from destination_cleverpush.errors import Failure
+
+# --- what comes in
+
+
+class StreamId(NamedTuple):
+    """A stream's identity: its name, and its namespace where it has one."""
+
+    name: str
+    namespace: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream that the sync is configured with.
+
+    Attributes:
+        schema: its JSON schema, empty where it has none.
+        sync_mode: how the source is read, `full_refresh` or `incremental`; None where nobody said.
+        destination_sync_mode: `append`, `append_dedup`, `overwrite` and their like; None where nobody said.
+        generation_id, minimum_generation_id: equal where everything of older generations is to go; None where the
+            platform has no generations.
+        sync_id: the platform's job, equal over its attempts.
+        object_name: the CleverPush object that the stream is to become, where the platform says so.
+        primary_key: paths of the columns that identify a row.
+    """
+
+    id: StreamId
+    schema: Mapping[str, Any]
+    sync_mode: str | None = None
+    destination_sync_mode: str | None = None
+    generation_id: int | None = None
+    minimum_generation_id: int | None = None
+    sync_id: int | None = None
+    object_name: str | None = None
+    primary_key: tuple[tuple[str, ...], ...] = ()
+
+
+class Row(NamedTuple):
+    """A record's data, and where it came from.
+
+    `position` counts the rows of the stream in this attempt, from 1; `size` is in bytes, as the row came in;
+    `emitted_at` is in epoch milliseconds.
+    """
+
+    stream: StreamId
+    data: Mapping[str, Any]
+    emitted_at: int | None
+    size: int
+    position: int
+
+
+class State(NamedTuple):
+    """A checkpoint of the source. What it says is opaque to all rooms but the one that read it.
+
+    `stream` is the one that it covers, None for all; `size` is the memory in bytes that it takes while it waits.
+    """
+
+    stream: StreamId | None
+    size: int
+    content: Any
+
+
+# --- what is called
+
+
+@dataclass(frozen=True, eq=False)
+class Action:
+    """What a call does to a subscription.
+
+    Attributes:
+        name: for logs and tests, such as `add_tag`.
+        routes: the paths that may serve it, by the name of the option in the form that chooses them; the first is the
+            one to begin with.
+        option: the field under Advanced that chooses among them, None where there is only one route.
+    """
+
+    name: str
+    routes: Mapping[str, str]
+    option: str | None = None
+
+
+class Operation(NamedTuple):
+    """One API call meant for one subscription: what to do and the request body, without the channel."""
+
+    action: Action
+    payload: dict[str, Any]
+
+
+# --- what becomes of it
+
+
+class Reason(NamedTuple):
+    """A kind of rejection: a stable code, and what the user can do, in the words of CleverPush's and Airbyte's screens."""
+
+    code: str
+    advice: str
+
+
+class RowRejected(Exception):
+    """A row that cannot be sent.
+
+    Attributes:
+        reason: the kind.
+        sentence: what is wrong with this row; names fields and never quotes their values.
+    """
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+
+
+class Verdict(Enum):
+    """What an answer means for the operation."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    THROTTLED = "throttled"
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One attempt's outcome.
+
+    Attributes:
+        verdict: what it means.
+        reason: for REJECTED, and for RETRY should the retries be used up.
+        summary: what happened, such as "answered 500"; free of personal data.
+        status: HTTP status, None where no answer came.
+        words: CleverPush's own words; they may quote the row.
+        delay: seconds that the server asked to wait, None where it named none.
+        congested: a sign that fewer requests should be in flight.
+        failure: for FATAL, what ends the sync.
+    """
+
+    verdict: Verdict
+    reason: Reason | None = None
+    summary: str = ""
+    status: int | None = None
+    words: str | None = None
+    delay: float | None = None
+    congested: bool = False
+    failure: Failure | None = None
+
+
+DELIVERED = Answer(Verdict.DELIVERED, status=200)
+
+Script = Generator[Operation, Answer, None]
+"""A row's operations, one after the other: each is yielded, and its answer sent in once it is answered for good.
+
+It is run under the lock that all senders want: quick, without I/O. It may raise :class:`RowRejected`.
+"""
+
+
+def one_by_one(operations: Iterable[Operation]) -> Script:
+    """A script that makes the calls in order, whatever becomes of each."""
+    for operation in operations:  # noqa: UP028 - a list takes no answers
+        yield operation
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A row on its way through delivery, and in the end what became of it.
+
+    Attributes:
+        stream: whose row it is.
+        lane: jobs of one lane are done one after the other; empty where no call is needed.
+        script: the calls that bring it to CleverPush; None where it needs none, or was refused before any.
+        origin: the caller's own reference, the :class:`Row`.
+        size: bytes that it takes while it is on its way.
+        refusal: why it is given up; at the end None means delivered.
+        attempts: calls that were tried for it.
+        ticket: delivery's own.
+    """
+
+    stream: StreamId
+    lane: str
+    script: Script | None
+    origin: Any = None
+    size: int = 0
+    refusal: Answer | None = None
+    attempts: int = 0
+    ticket: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that was given up, and why.
+
+    Attributes:
+        stream: the row's stream.
+        position: 1-based position of the row among the rows of its stream in this attempt.
+        subscription_id: as mapped, or None where the row has none.
+        code: a stable code.
+        reason: one sentence for people, free of personal data.
+        status: HTTP status of CleverPush's answer, None where the row never became a call.
+        answer: CleverPush's own words (may hold personal data: for the store only), None without a call.
+        data: the row as it came.
+        emitted_at: the record's `emitted_at` in epoch milliseconds as it came, or None.
+        rejected_at: when it was given up, aware datetime in UTC.
+        attempts: how many calls were tried for it, 0 where it never became a call.
+    """
+
+    stream: StreamId
+    position: int
+    subscription_id: str | None
+    code: str
+    reason: str
+    status: int | None
+    answer: str | None
+    data: Mapping[str, Any]
+    emitted_at: int | None
+    rejected_at: datetime
+    attempts: int
