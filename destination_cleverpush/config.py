@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,75 +17,45 @@ from urllib.parse import urlsplit
 from jsonschema import Draft7Validator, ValidationError
 from jsonschema.validators import extend
 
-from destination_cleverpush.dead_letter.settings import Settings as DeadLetterSettings
-from destination_cleverpush.dead_letter.settings import parse as parse_dead_letter
+from destination_cleverpush.api.settings import Settings as ApiSettings
 from destination_cleverpush.errors import config_error
-
-
-class ObjectType(str, Enum):
-    """What kind of CleverPush object the rows become."""
-
-    SUBSCRIPTIONS = "subscriptions"
-    TAGS = "tags"
-
-
-class AudienceMode(str, Enum):
-    """What is done with rows, and with rows marked as removed."""
-
-    UPSERT = "upsert"
-    ADD = "add"
-    REMOVE = "remove"
-    MIRROR = "mirror"
-
-
-class TagEndpoints(str, Enum):
-    """Which pair of routes adds and removes tags."""
-
-    ADD_REMOVE = "add_remove"
-    TAG_UNTAG = "tag_untag"
-
-
-@dataclass(frozen=True)
-class FieldMapping:
-    """One source column (or dotted path) and the CleverPush field that it fills."""
-
-    source: str
-    destination: str
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """Speed and connection settings: requests per second, seconds."""
-
-    base_url: str
-    max_concurrency: int
-    max_requests_per_second: float | None
-    request_timeout_seconds: float
-    tag_endpoints: TagEndpoints
-    progress_interval_seconds: float
+from destination_cleverpush.objects.settings import AudienceMode, FieldMapping
+from destination_cleverpush.objects.settings import Settings as ObjectSettings
+from destination_cleverpush.objects.table import OBJECTS
+from destination_cleverpush.storage.settings import Settings as StorageSettings
+from destination_cleverpush.storage.settings import parse as parse_storage
 
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration that the spec allows. `repr` never shows the key."""
+    """A configuration that the spec allows, each room's settings apart. `repr` never shows a secret.
 
-    channel_id: str
-    api_key: str = field(repr=False)
-    object_type: ObjectType
-    audience_mode: AudienceMode
-    removed_field: str
-    field_mapping: tuple[FieldMapping, ...]
-    unmapped_fields: str
-    email_opt_in_form_id: str | None
+    Attributes:
+        api: address, channel, key and time-out.
+        objects: what rows become.
+        rejected_records: where rejected rows are kept; None: nowhere.
+        on_rejected: `continue` or `fail`.
+        max_rejected_ratio: the highest share of rejected rows; None: any.
+        max_concurrency: requests in flight at most.
+        max_requests_per_second: None for no cap.
+        progress_interval_seconds: 0 for no progress lines.
+    """
+
+    api: ApiSettings
+    objects: ObjectSettings
+    rejected_records: StorageSettings | None
     on_rejected: str
     max_rejected_ratio: float | None
-    rejected_records: DeadLetterSettings | None
-    advanced: Advanced
+    max_concurrency: int
+    max_requests_per_second: float | None
+    progress_interval_seconds: float
 
 
 def load_spec() -> dict[str, Any]:
-    """`spec.json` as it is shipped in the package."""
+    """`spec.json` as it is shipped in the package, with the objects of the table as the choices of the object type."""
     spec: dict[str, Any] = json.loads(files(__package__).joinpath("spec.json").read_text(encoding="utf-8"))
+    choice = spec["connectionSpecification"]["properties"]["object_type"]
+    choice["enum"], choice["enumNames"] = list(OBJECTS), [each.title for each in OBJECTS.values()]
     return spec
 
 
@@ -94,7 +63,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     """Validate a configuration and give it types.
 
     Raises:
-        AirbyteTracedException: `config_error` that names the offending field, never its value.
+        Failure: `config_error` that names the offending field, never its value.
     """
     schema = load_spec()["connectionSpecification"]
     try:
@@ -112,26 +81,30 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         raise config_error(
             "The configuration field 'advanced.base_url' (API Address) names a host or a port that cannot exist."
         )
+    concurrency = int(advanced["max_concurrency"])
     return Config(
-        channel_id=values["channel_id"],
-        api_key=values["api_key"],
-        object_type=ObjectType(values["object_type"]),
-        audience_mode=AudienceMode(values["audience_mode"]),
-        removed_field=values["removed_field"],
-        field_mapping=mapping,
-        unmapped_fields=values["unmapped_fields"],
-        email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
+        api=ApiSettings(
+            base_url=advanced["base_url"].rstrip("/"),
+            channel_id=values["channel_id"],
+            api_key=values["api_key"],
+            request_timeout_seconds=float(advanced["request_timeout_seconds"]),
+            connections=concurrency,
+            endpoints={"tag_endpoints": advanced["tag_endpoints"], "sync_endpoint": "plain"},
+        ),
+        objects=ObjectSettings(
+            object_type=values["object_type"],
+            audience_mode=AudienceMode(values["audience_mode"]),
+            removed_field=values["removed_field"],
+            field_mapping=mapping,
+            unmapped_fields=values["unmapped_fields"],
+            email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
+        ),
+        rejected_records=parse_storage(values["rejected_records"], "rejected_records"),
         on_rejected=values["on_rejected"],
         max_rejected_ratio=values.get("max_rejected_ratio"),
-        rejected_records=parse_dead_letter(values["rejected_records"]),
-        advanced=Advanced(
-            base_url=advanced["base_url"].rstrip("/"),
-            max_concurrency=int(advanced["max_concurrency"]),
-            max_requests_per_second=advanced.get("max_requests_per_second"),
-            request_timeout_seconds=float(advanced["request_timeout_seconds"]),
-            tag_endpoints=TagEndpoints(advanced["tag_endpoints"]),
-            progress_interval_seconds=float(advanced["progress_interval_seconds"]),
-        ),
+        max_concurrency=concurrency,
+        max_requests_per_second=advanced.get("max_requests_per_second"),
+        progress_interval_seconds=float(advanced["progress_interval_seconds"]),
     )
 
 

@@ -74,6 +74,20 @@ class State(NamedTuple):
     content: Any
 
 
+class Complete(NamedTuple):
+    """The source says that it has read a stream whole."""
+
+    stream: StreamId
+
+
+class DueState(NamedTuple):
+    """A state that may leave, and how many rows it confirms as delivered and as rejected."""
+
+    state: State
+    delivered: int
+    rejected: int
+
+
 # --- what is called
 
 
@@ -141,7 +155,8 @@ class Answer:
     Attributes:
         verdict: what it means.
         reason: for REJECTED, and for RETRY should the retries be used up.
-        summary: what happened, such as "answered 500"; free of personal data.
+        summary: what happened, free of personal data: what CleverPush did, such as "answered 500", or, where the
+            connector judges by itself, a whole sentence.
         status: HTTP status, None where no answer came.
         words: CleverPush's own words; they may quote the row.
         delay: seconds that the server asked to wait, None where it named none.
@@ -197,6 +212,28 @@ class Job:
     refusal: Answer | None = None
     attempts: int = 0
     ticket: Any = None
+
+
+class Pulse(NamedTuple):
+    """How delivery is doing at this moment.
+
+    Attributes:
+        calls: that were started, retries included.
+        in_flight, limit: calls on their way, and how many may be.
+        retries, throttled: calls that failed or were answered 429, and are made again.
+        paused_seconds: how long nothing could start since CleverPush asked for it, so far.
+        oldest_state_seconds: how long the oldest state has waited, 0 where none waits.
+        cause: what the rows on their way wait for.
+    """
+
+    calls: int
+    in_flight: int
+    limit: int
+    retries: int
+    throttled: int
+    paused_seconds: float
+    oldest_state_seconds: float
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)

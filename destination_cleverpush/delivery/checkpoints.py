@@ -2,7 +2,7 @@
 
 The input is cut at each state into epochs. A state leaves when it is the oldest and no row of its epoch, or of an
 older one, is unsettled. Counts are kept per stream until a state covers them: a state of one stream reports the rows of
-that stream since its previous state, a global or legacy one the rows of all streams (airbyte-platform repository,
+that stream since its previous state, any other the rows of all streams (airbyte-platform repository,
 `StateCheckSumCountEventHandler`).
 """
 
@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from destination_cleverpush.protocol import State, StateKind, StreamId
+from destination_cleverpush.words import DueState, State, StreamId
 
 
 @dataclass(slots=True)
@@ -25,10 +25,11 @@ class Tally:
 
 @dataclass(slots=True)
 class Epoch:
-    """The rows between two states of any kind. `tallies` are those that the closing state reports."""
+    """The rows between two states. `tallies` are those that the closing state reports, `since` when it came."""
 
     unsettled: int = 0
     state: State | None = None
+    since: float = 0.0
     tallies: list[Tally] = field(default_factory=list)
 
 
@@ -39,23 +40,15 @@ class Ticket(NamedTuple):
     tally: Tally
 
 
-class ReadyState(NamedTuple):
-    """A state that may leave, and how many rows it confirms as delivered and as rejected."""
-
-    state: State
-    delivered: int
-    rejected: int
-
-
 class Checkpoints:
-    """The waiting states, oldest first. All operations take constant time, but for a global state's streams."""
+    """The waiting states, oldest first. All operations take constant time, but for the streams of a state of all."""
 
     def __init__(self) -> None:
         self._open = Epoch()
         self._waiting: deque[Epoch] = deque()
         self._tallies: dict[StreamId, Tally] = {}
         self.size = 0
-        """Characters of the waiting states."""
+        """Bytes that the waiting states take."""
 
     def admit(self, stream: StreamId) -> Ticket:
         """Note a row of a stream, at this point of the input."""
@@ -73,29 +66,40 @@ class Checkpoints:
         else:
             ticket.tally.delivered += 1
 
-    def add(self, state: State) -> None:
+    def add(self, state: State, now: float = 0.0) -> None:
         """Note a state, at this point of the input."""
-        if state.kind is StateKind.STREAM and state.stream is not None:
+        if state.stream is not None:
             tally = self._tallies.pop(state.stream, None)
             self._open.tallies = [tally] if tally else []
         else:
             self._open.tallies = list(self._tallies.values())
             self._tallies = {}
         self._open.state = state
-        self.size += len(state.line)
+        self._open.since = now
+        self.size += state.size
         self._waiting.append(self._open)
         self._open = Epoch()
 
-    def ready(self) -> list[ReadyState]:
+    @property
+    def is_due(self) -> bool:
+        """Whether the oldest state may leave."""
+        return bool(self._waiting) and not self._waiting[0].unsettled
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest waiting state came, None where none waits."""
+        return self._waiting[0].since if self._waiting else None
+
+    def due(self) -> list[DueState]:
         """The states whose rows are all settled, oldest first; each is returned once."""
-        ready: list[ReadyState] = []
-        while self._waiting and not self._waiting[0].unsettled:
+        due: list[DueState] = []
+        while self.is_due:
             epoch = self._waiting.popleft()
             assert epoch.state is not None
             delivered = rejected = 0
             for tally in epoch.tallies:
                 delivered += tally.delivered
                 rejected += tally.rejected
-            self.size -= len(epoch.state.line)
-            ready.append(ReadyState(epoch.state, delivered, rejected))
-        return ready
+            self.size -= epoch.state.size
+            due.append(DueState(epoch.state, delivered, rejected))
+        return due

@@ -1,151 +1,127 @@
 """What is sent next, and what follows from each answer. No threads, no clock, no I/O: it is told the time.
 
-A lane carries the rows of one subscription in order; only its first row is active. The operations of the active row
-may run side by side (they are tags of one subscription, whose order does not matter). A row is settled once: when all
-of its operations are answered for good.
+A lane carries the jobs of one subscription in order; only its first job is active, and of that one call is on its way
+at a time. A job is settled once: when its script has ended.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from destination_cleverpush.answers import Answer, Verdict
-from destination_cleverpush.delivery.checkpoints import Checkpoints, ReadyState, Ticket
-from destination_cleverpush.delivery.concurrency import AdaptiveLimit
+from destination_cleverpush.delivery.checkpoints import Checkpoints
+from destination_cleverpush.delivery.judgement import Judgement, Patience
+from destination_cleverpush.delivery.limit import AdaptiveLimit
 from destination_cleverpush.delivery.throttle import Throttle
-from destination_cleverpush.errors import transient_error
-from destination_cleverpush.operations import Operation
-from destination_cleverpush.protocol import State, StreamId
+from destination_cleverpush.errors import Failure, transient_error
+from destination_cleverpush.words import (
+    Answer,
+    DueState,
+    Job,
+    Operation,
+    Pulse,
+    RowRejected,
+    State,
+    StreamId,
+    Verdict,
+    one_by_one,
+)
 
-RETRIES = 3
-RETRY_BASE_SECONDS = 1.0
-RETRY_CAP_SECONDS = 15.0
-MOST_TRIES = 60
-"""Of an operation, where others fail at random as well: some 10 minutes of them."""
-LARGEST_CHANCE = 1e-6
-"""A row whose failures may still be chance with more than this probability is not rejected."""
-LONGEST_DELAY_SECONDS = 15 * 60.0
-MOST_ROWS = 10_000
-MOST_BYTES = 32 * 1024 * 1024
 
+@dataclass(frozen=True)
+class Bounds:
+    """What delivery may take.
 
-@dataclass(slots=True, eq=False)
-class Row:
-    """A row on its way: its lane, its operations, and the caller's own reference to it.
-
-    `size` is in bytes and counts against the memory that the rows on their way may take.
+    Attributes:
+        most_in_flight: requests in flight.
+        most_per_second: requests per second, None for no cap.
+        most_rows: rows on their way.
+        most_bytes: of rows and states on their way.
+        retry_base_seconds, retry_cap_seconds: the longest delay before the first retry, which doubles up to the cap.
+        patience: how long it tries before it judges.
     """
 
-    stream: StreamId
-    lane: str
-    operations: list[Operation]
-    reference: Any = None
-    size: int = 0
-    ticket: Ticket | None = None
-    open_operations: int = 0
-    refusal: Answer | None = None
-    attempts: int = 0
-    is_probe: bool = False
+    most_in_flight: int = 16
+    most_per_second: float | None = None
+    most_rows: int = 10_000
+    most_bytes: int = 32 * 1024 * 1024
+    retry_base_seconds: float = 1.0
+    retry_cap_seconds: float = 15.0
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One operation of the active row of a lane, tried until it is answered for good. Times are in seconds.
+    """A call of the active job of a lane, tried until it is answered for good. Times are in seconds.
 
     `failing_since` is its first failure, or the one at which it was last given the benefit of the doubt.
     """
 
-    row: Row
+    job: Job
     operation: Operation
     failures: int = 0
     started: float = 0.0
     failing_since: float = 0.0
 
 
-@dataclass(slots=True)
-class StreamCounters:
-    """What has happened to one stream so far: rows, and calls."""
-
-    read: int = 0
-    skipped: int = 0
-    delivered: int = 0
-    rejected: int = 0
-    calls: int = 0
-
-
 class Dispatcher:
     """The rows and states on their way.
 
     Args:
-        max_concurrency: requests in flight at most.
-        max_requests_per_second: hard cap, or None.
-        on_rejected: called with a row and the answer it was given up for; the row is settled when
-            :meth:`rejection_stored` is called for it, which may be at once or, with a store, later.
+        bounds: how much may be on its way.
+        settled: called with each job once its script has ended; it is still on its way, and holds states back, until
+            it comes back through :meth:`release`. Called where all senders wait: quick, without I/O.
         rng: randomness for jitter.
     """
 
-    def __init__(
-        self,
-        max_concurrency: int,
-        max_requests_per_second: float | None,
-        on_rejected: Callable[[Row, Answer], None],
-        rng: random.Random | None = None,
-    ) -> None:
+    def __init__(self, bounds: Bounds, settled: Callable[[Job], None], rng: random.Random | None = None) -> None:
+        self._bounds = bounds
+        self._settled = settled
         self._rng = rng or random.Random()
-        self._on_rejected = on_rejected
-        self.limit = AdaptiveLimit(max_concurrency)
-        self.throttle = Throttle(max_requests_per_second, self._rng)
-        self.streams: dict[StreamId, StreamCounters] = {}
+        self.limit = AdaptiveLimit(bounds.most_in_flight)
+        self.throttle = Throttle(bounds.most_per_second, self._rng)
+        self.calls: Counter[StreamId] = Counter()
         self.retries = 0
-        self.refusals = 0
+        self.throttled = 0
         self.in_flight = 0
-        self.failure: AirbyteTracedException | None = None
+        self.failure: Failure | None = None
         self._checkpoints = Checkpoints()
-        self._lanes: dict[str, deque[Row]] = {}
+        self._lanes: dict[str, deque[Job]] = {}
         self._ready: deque[Attempt] = deque()
         self._delayed: list[tuple[float, int, Attempt]] = []
         self._sequence = 0
+        self._judgement = Judgement(bounds.patience)
         self._suspects: list[tuple[Attempt, Answer]] = []
-        self._probing = False
+        self._probe_job: Job | None = None
+        self._unreleased = 0  # settled jobs among those on their way
         self._rows = 0
         self._bytes = 0
         self._input_ended = False
         self._last_delivered: tuple[StreamId, str, Operation] | None = None
-        self._alive_started = float("-inf")
-        self._troubled_since: float | None = None
-        self._answered = 0.0  # operations answered for good, of late, and their failures before that
-        self._failed_before = 0.0
 
     # --- the input's side
 
-    def add_row(self, row: Row) -> None:
-        """Take a row; its operations start when the rows before it in its lane are settled.
-
-        A row with a `refusal` was given up before any call; one without operations is delivered as it is.
-        """
-        row.ticket = self._checkpoints.admit(row.stream)
+    def add(self, job: Job) -> None:
+        """Take a job; it starts when those before it in its lane are settled. Without a script it is settled already."""
+        job.ticket = self._checkpoints.admit(job.stream)
         self._rows += 1
-        self._bytes += row.size
-        counters = self.streams.setdefault(row.stream, StreamCounters())
-        counters.read += 1
-        if row.refusal is not None:
-            self._rejected(row, row.refusal)
-        elif row.operations:
-            self._enqueue(row)
+        self._bytes += job.size
+        if job.script is None:
+            self._settle(job)
+            return
+        lane = self._lanes.get(job.lane)
+        if lane is None:
+            self._lanes[job.lane] = deque((job,))
+            self._activate(job.lane)
         else:
-            counters.skipped += 1
-            self._settled(row, rejected=False)
+            lane.append(job)
 
-    def add_state(self, state: State) -> None:
-        """Take a state; it leaves by :meth:`take_ready` when the rows before it are settled."""
-        self._checkpoints.add(state)
+    def add_state(self, state: State, now: float = 0.0) -> None:
+        """Take a state; it leaves by :meth:`release` when the rows before it are."""
+        self._checkpoints.add(state, now)
 
     def end_input(self) -> None:
         """No row and no state will follow."""
@@ -154,12 +130,12 @@ class Dispatcher:
     @property
     def full(self) -> bool:
         """Whether the input must wait: the rows on their way, and the bytes of rows and states, are bounded."""
-        return self._rows >= MOST_ROWS or self._bytes + self._checkpoints.size >= MOST_BYTES
+        return self._rows >= self._bounds.most_rows or self._bytes + self._checkpoints.size >= self._bounds.most_bytes
 
     @property
     def has_room(self) -> bool:
         """Whether an input that had to wait may go on: a tenth is free, so that it does not go on row by row."""
-        return not self.full and self._rows <= MOST_ROWS * 9 // 10
+        return not self.full and self._rows <= self._bounds.most_rows * 9 // 10
 
     # --- the senders' side
 
@@ -177,10 +153,10 @@ class Dispatcher:
         """Start an attempt; only where :meth:`due` says that one may start now."""
         attempt = self._ready.popleft()
         attempt.started = now
-        attempt.row.attempts += 1
+        attempt.job.attempts += 1
         self.in_flight += 1
         self.throttle.started(now)
-        self.streams[attempt.row.stream].calls += 1
+        self.calls[attempt.job.stream] += 1
         return attempt
 
     def answered(self, attempt: Attempt, answer: Answer, now: float) -> None:
@@ -189,116 +165,158 @@ class Dispatcher:
         if answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
             self.limit.answered(attempt.started, now, self.in_flight + 1)
             self.throttle.taken(now)
-            self._answered = self._answered * _OF_LATE + 1
-            self._failed_before = self._failed_before * _OF_LATE + attempt.failures
+            self._judgement.answered(attempt.started, attempt.failures)
             self._done(attempt, answer)  # first, since a probe may need the lane that this frees
-            self._alive(attempt, now)
+            self._clear_suspects(now)
         elif answer.verdict is Verdict.FATAL:
-            self.fail(answer.error or transient_error(f"CleverPush {answer.summary}."))
+            self.fail(answer.failure or transient_error(f"CleverPush {answer.summary}."))
         else:
             self._troubled(attempt, answer, now)
 
-    def rejection_stored(self, row: Row) -> None:
-        """A rejected row is kept safely, or need not be kept: it no longer holds states back."""
-        self._settled(row, rejected=True)
-
-    def fail(self, error: AirbyteTracedException) -> None:
+    def fail(self, failure: Failure) -> None:
         """Start nothing any more; what is in flight may still be answered. The first failure counts."""
         if self.failure is None:
-            self.failure = error
+            self.failure = failure
 
-    def take_ready(self) -> list[ReadyState]:
-        """The states that may leave now, in order, with their counts."""
-        return self._checkpoints.ready()
+    # --- the settlement's side
+
+    def release(self, jobs: Iterable[Job]) -> list[DueState]:
+        """Let go of settled jobs, of which all is told and kept; returns the states that may leave now, in order."""
+        for job in jobs:
+            self._checkpoints.settle(job.ticket, rejected=job.refusal is not None)
+            self._unreleased -= 1
+            self._rows -= 1
+            self._bytes -= job.size
+        return self._checkpoints.due()
+
+    @property
+    def has_due_state(self) -> bool:
+        """Whether a state may leave."""
+        return self._checkpoints.is_due
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: all is settled, or after a failure nothing is in flight."""
+        """Whether nothing is left to do: all is released, or after a failure nothing is in flight."""
         if self.failure is not None:
             return self.in_flight == 0
         return self._input_ended and self._rows == 0
 
+    def pulse(self, now: float) -> Pulse:
+        """How delivery is doing."""
+        oldest = self._checkpoints.oldest
+        return Pulse(
+            calls=self.calls.total(),
+            in_flight=self.in_flight,
+            limit=self.limit.value,
+            retries=self.retries,
+            throttled=self.throttled,
+            paused_seconds=self.throttle.waited,
+            oldest_state_seconds=0.0 if oldest is None else now - oldest,
+            cause=self._cause(now),
+        )
+
     # --- inside
 
-    def _enqueue(self, row: Row) -> None:
-        lane = self._lanes.get(row.lane)
-        if lane is None:
-            self._lanes[row.lane] = deque((row,))
-            self._activate(row)
-        else:
-            lane.append(row)
+    def _cause(self, now: float) -> str:
+        """What the rows on their way wait for."""
+        if self._rows == self._unreleased:
+            return "rejected rows to be stored"
+        if (pause := self.throttle.wait(now)) > 1:
+            return f"the end of a pause that CleverPush asked for ({pause:.0f} s)"
+        if retried := len(self._delayed) + len(self._suspects):
+            return f"{retried} call{'' if retried == 1 else 's'} that failed and will be tried again"
+        return "CleverPush's answers"
 
-    def _activate(self, row: Row) -> None:
-        row.open_operations = len(row.operations)
-        self._ready.extend(Attempt(row, operation) for operation in row.operations)
+    def _activate(self, name: str) -> None:
+        """Begin the lane's first job, and those behind it while they need no call."""
+        lane = self._lanes[name]
+        while True:
+            if (operation := self._advance(lane[0], None)) is not None:
+                self._ready.append(Attempt(lane[0], operation))
+                return
+            if lane[0].script is not None:
+                return  # it has failed the sync
+            self._settle(lane.popleft())
+            if not lane:
+                del self._lanes[name]
+                return
+
+    def _advance(self, job: Job, answer: Answer | None) -> Operation | None:
+        """The job's next call, given the answer to the last; None at its end, or where it has failed the sync.
+
+        At the end the job has no script any more.
+        """
+        assert job.script is not None
+        try:
+            return next(job.script) if answer is None else job.script.send(answer)
+        except Failure as failure:
+            self.fail(failure)
+            return None
+        except StopIteration:
+            pass
+        except RowRejected as rejected:
+            job.refusal = job.refusal or Answer(Verdict.REJECTED, rejected.reason, rejected.sentence)
+        job.script = None
+        return None
 
     def _done(self, attempt: Attempt, answer: Answer) -> None:
-        """An operation is answered for good."""
-        row = attempt.row
+        """A call is answered for good."""
+        job = attempt.job
+        is_probe = job is self._probe_job
         if answer.verdict is Verdict.DELIVERED:
-            if not row.is_probe:
-                self._last_delivered = (row.stream, row.lane, attempt.operation)
-        elif row.refusal is None:
-            row.refusal = answer
-        row.open_operations -= 1
-        if row.open_operations:
+            if not is_probe:
+                self._last_delivered = (job.stream, job.lane, attempt.operation)
+        elif job.refusal is None:
+            job.refusal = answer
+        if (operation := self._advance(job, answer)) is not None:
+            self._ready.appendleft(Attempt(job, operation))  # before younger rows: its state is the older one
             return
-        lane = self._lanes[row.lane]
+        if job.script is not None:
+            return  # it has failed the sync
+        lane = self._lanes[job.lane]
         lane.popleft()
+        self._settle(job)
         if lane:
-            self._activate(lane[0])
+            self._activate(job.lane)
         else:
-            del self._lanes[row.lane]
-        if row.is_probe:
-            self._probing = False
-        elif row.refusal is None:
-            self._settled(row, rejected=False)
+            del self._lanes[job.lane]
+
+    def _settle(self, job: Job) -> None:
+        if job is self._probe_job:
+            self._probe_job = None
         else:
-            self._rejected(row, row.refusal)
+            self._unreleased += 1
+            self._settled(job)
 
-    def _rejected(self, row: Row, answer: Answer) -> None:
-        self.streams[row.stream].rejected += 1
-        self._on_rejected(row, answer)
-
-    def _settled(self, row: Row, *, rejected: bool) -> None:
-        assert row.ticket is not None
-        self._checkpoints.settle(row.ticket, rejected=rejected)
-        self._rows -= 1
-        self._bytes -= row.size
-        if not rejected:
-            self.streams[row.stream].delivered += 1
-
-    def _alive(self, attempt: Attempt, now: float) -> None:
+    def _clear_suspects(self, now: float) -> None:
         """CleverPush gave a definite answer to a request: rows that failed before it started failed by themselves."""
-        self._troubled_since = None
-        self._alive_started = max(self._alive_started, attempt.started)
-        if self._suspects and not self._probing:  # else the probe tells, and no newer row may start beside it
+        if self._suspects and self._probe_job is None:  # else the probe tells, and no newer row may start beside it
             suspects, self._suspects = self._suspects, []
             for suspect, answer in suspects:
                 self._used_up(suspect, answer, now)
 
     def _troubled(self, attempt: Attempt, answer: Answer, now: float) -> None:
         """A refusal to take more (429), or a failure that may pass."""
-        if self._troubled_since is None:
-            self._troubled_since = attempt.started
-        if (answer.delay or 0.0) > LONGEST_DELAY_SECONDS:
+        longest = self._bounds.patience.longest_delay_seconds
+        self._judgement.troubled(attempt.started)
+        if (answer.delay or 0.0) > longest:
             self.fail(
                 transient_error(
                     f"CleverPush asked to wait {(answer.delay or 0.0) / 60:.0f} minutes (HTTP {answer.status}), more "
-                    "than the 15 minutes that this destination waits. Reduce the frequency of your sync schedule, or "
-                    "split the audience into smaller segments on staggered schedules."
+                    f"than the {longest / 60:.0f} minutes that this destination waits. Reduce the frequency of your "
+                    "sync schedule, or split the audience into smaller segments on staggered schedules."
                 )
             )
-        elif now - self._troubled_since > LONGEST_DELAY_SECONDS:
+        elif self._judgement.given_up(now):
             self.fail(
                 transient_error(
-                    f"CleverPush took nothing for 15 minutes (it last {answer.summary}). The rows that were not "
-                    "delivered will be sent again with the next attempt. If it goes on, reduce the frequency of your "
-                    "sync schedule."
+                    f"CleverPush took nothing for {longest / 60:.0f} minutes (it last {answer.summary}). The rows that "
+                    "were not delivered will be sent again with the next attempt. If it goes on, reduce the frequency "
+                    "of your sync schedule."
                 )
             )
         if answer.verdict is Verdict.THROTTLED:
-            self.refusals += 1
+            self.throttled += 1
             self.throttle.refused(attempt.started, now, answer.delay)
             if not self.throttle.paces:
                 self.limit.restart()  # nothing is known that would spread the requests after the pause
@@ -311,20 +329,16 @@ class Dispatcher:
             attempt.failing_since = now
         if answer.delay:
             self.throttle.pause(now, answer.delay)
-        if attempt.row.is_probe and not self._may_be_chance(attempt):
+        is_probe = attempt.job is self._probe_job
+        if is_probe and not self._judgement.may_be_chance(attempt.failures):
             self.fail(self._outage(answer))
-        elif attempt.failures > RETRIES and not attempt.row.is_probe:
+        elif attempt.failures > self._bounds.patience.retries and not is_probe:
             self._used_up(attempt, answer, now)
         else:
             self._retry(attempt, answer, now)
 
-    def _may_be_chance(self, attempt: Attempt) -> bool:
-        """Whether calls that were answered in the end fail so often that this one may just have been unlucky."""
-        share = self._failed_before / (self._failed_before + self._answered) if self._failed_before else 0.0
-        return share**attempt.failures > LARGEST_CHANCE
-
     def _retry(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        if attempt.failures >= MOST_TRIES:
+        if attempt.failures >= self._bounds.patience.most_tries:
             self.fail(
                 transient_error(
                     f"CleverPush {answer.summary} {_times(attempt.failures)} for one call, while others got through "
@@ -333,25 +347,20 @@ class Dispatcher:
             )
             return
         self.retries += 1
-        longest = min(RETRY_CAP_SECONDS, RETRY_BASE_SECONDS * 2.0 ** (attempt.failures - 1))
+        longest = min(self._bounds.retry_cap_seconds, self._bounds.retry_base_seconds * 2.0 ** (attempt.failures - 1))
         due = now + max(answer.delay or 0.0, self._rng.random() * longest)
         self._sequence += 1
         heapq.heappush(self._delayed, (due, self._sequence, attempt))
 
     def _used_up(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        """The retries of an operation are used up: the row is poison, or CleverPush is out or failing at random.
-
-        It is poison if a request that started after its first failure was answered for good, and if it cannot be
-        chance. Requests that were in flight when an outage began do not count: they say nothing about CleverPush after
-        it. Where other operations fail too before they are answered, the row is tried on as they are.
-        """
-        if self._alive_started >= attempt.failing_since:
-            if self._may_be_chance(attempt):
+        """The retries of a call are used up: the row is poison, or CleverPush is out or failing at random."""
+        if self._judgement.alive_since(attempt.failing_since):
+            if self._judgement.may_be_chance(attempt.failures):
                 attempt.failing_since = now
                 self._retry(attempt, answer, now)
             else:
                 often = f"{answer.summary} {_times(attempt.failures)} for this row"
-                self._done(attempt, Answer(Verdict.REJECTED, answer.code, often, answer.status, answer.words))
+                self._done(attempt, Answer(Verdict.REJECTED, answer.reason, often, answer.status, answer.words))
         elif self._last_delivered is None:
             self.fail(self._outage(answer))
         else:
@@ -366,25 +375,25 @@ class Dispatcher:
         It is harmless where no newer operation of its subscription can be on its way: its lane is empty, or stuck at a
         row that is in doubt itself. If neither holds, the rows in that lane will tell.
         """
-        if not self._suspects or self._probing or self._last_delivered is None:
+        if not self._suspects or self._probe_job is not None or self._last_delivered is None:
             return
-        stream, lane, operation = self._last_delivered
-        if busy := self._lanes.get(lane):
-            doubtful = sum(attempt.row is busy[0] for attempt, _ in self._suspects)
-            if doubtful < busy[0].open_operations:
+        stream, name, operation = self._last_delivered
+        if busy := self._lanes.get(name):
+            if all(attempt.job is not busy[0] for attempt, _ in self._suspects):
                 return
-            lane = _PROBE_LANE
-        self._probing = True
-        self._enqueue(Row(stream, lane, [operation], is_probe=True))
+            name = _PROBE_LANE
+        self._probe_job = job = Job(stream, name, one_by_one([operation]))
+        self._lanes[name] = deque((job,))
+        self._activate(name)
 
-    def _outage(self, answer: Answer) -> AirbyteTracedException:
+    def _outage(self, answer: Answer) -> Failure:
         return transient_error(
-            f"CleverPush is out of reach: it {answer.summary}, {RETRIES} retries did not help, and nothing else got "
-            "through meanwhile. The rows that were not delivered will be sent again with the next attempt."
+            f"CleverPush is out of reach: it {answer.summary}, {self._bounds.patience.retries} retries did not help, "
+            "and nothing else got through meanwhile. The rows that were not delivered will be sent again with the "
+            "next attempt."
         )
 
 
-_OF_LATE = 0.99  # the last 100 operations or so
 _PROBE_LANE = ""  # no subscription ID is blank
 
 

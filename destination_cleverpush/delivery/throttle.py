@@ -6,13 +6,24 @@ All times are in seconds of one clock that the caller reads.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from destination_cleverpush.delivery.pace import Pace
 
-BACKOFF_BASE_SECONDS = 0.5
-BACKOFF_CAP_SECONDS = 60.0
 
-_LAG_SECONDS = 0.02
+@dataclass(frozen=True)
+class ThrottleTuning:
+    """How long to wait where the server does not say, and how even the requests are.
+
+    Attributes:
+        backoff_base_seconds, backoff_cap_seconds: the longest pause after the first refusal without a delay; it doubles
+            with each one in a row, up to the cap.
+        lag_seconds: a request that starts late may be made up for within this time.
+    """
+
+    backoff_base_seconds: float = 0.5
+    backoff_cap_seconds: float = 60.0
+    lag_seconds: float = 0.02
 
 
 class Throttle:
@@ -23,7 +34,13 @@ class Throttle:
         rng: randomness for the jitter of delays that the server did not name.
     """
 
-    def __init__(self, cap: float | None, rng: random.Random) -> None:
+    def __init__(
+        self,
+        cap: float | None,
+        rng: random.Random,
+        tuning: ThrottleTuning = ThrottleTuning(),  # noqa: B008 - immutable
+    ) -> None:
+        self._tuning = tuning
         self._cap = cap
         self._rng = rng
         self._pace = Pace()
@@ -42,7 +59,7 @@ class Throttle:
         self._pace.started(now)
         if self.paces:
             rate = min(self._pace.rate(now) or float("inf"), self._cap or float("inf"))
-            self._next = max(self._next, now - _LAG_SECONDS) + 1 / rate
+            self._next = max(self._next, now - self._tuning.lag_seconds) + 1 / rate
 
     def taken(self, now: float) -> None:
         """The server took a request."""
@@ -83,6 +100,8 @@ class Throttle:
         return self._pace.known or self._cap is not None
 
     def _backoff(self) -> float:
-        longest = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(self._refusals_in_a_row, 16))
+        longest = min(
+            self._tuning.backoff_cap_seconds, self._tuning.backoff_base_seconds * 2.0 ** min(self._refusals_in_a_row, 16)
+        )
         self._refusals_in_a_row += 1
         return longest / 2 + self._rng.random() * longest / 2

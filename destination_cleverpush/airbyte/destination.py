@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from airbyte_cdk.destinations import Destination
 from airbyte_cdk.models import (
@@ -23,34 +23,38 @@ from airbyte_cdk.models import (
     AirbyteMessageSerializer,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteCatalogSerializer,
+    ConnectorSpecification,
     Status,
     Type,
 )
+from airbyte_cdk.models.airbyte_protocol_serializers import ConnectorSpecificationSerializer
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_cleverpush import replay
-from destination_cleverpush.catalog import check_mapping
-from destination_cleverpush.client import Client
-from destination_cleverpush.config import load_spec, parse_config
-from destination_cleverpush.dead_letter import DeadLetterStore
-from destination_cleverpush.errors import config_error, system_error
-from destination_cleverpush.pipeline import Sync
-from destination_cleverpush.protocol import (
-    Message,
-    Output,
-    OutputLogHandler,
-    error_trace,
-    parse_lines,
-    parse_message,
-    read_lines,
-)
+from destination_cleverpush.airbyte.catalog import is_truncated, read_catalog
+from destination_cleverpush.airbyte.lines import LineParser, Message, read_lines
+from destination_cleverpush.airbyte.messages import OutputLogHandler, error_trace, traced
+from destination_cleverpush.airbyte.output import Output, OutputClosed
+from destination_cleverpush.airbyte.states import with_stats
+from destination_cleverpush.checks import check_connection
+from destination_cleverpush.config import Config, load_spec, parse_config
+from destination_cleverpush.dead_letter import replay
+from destination_cleverpush.errors import Failure, config_error, system_error
+from destination_cleverpush.objects.settings import AudienceMode
+from destination_cleverpush.sync import Sync
+from destination_cleverpush.words import Stream, StreamId
+
+CANCEL_SECONDS = 5.0
+"""A SIGTERM has ended the process after so many seconds at the latest, whatever hangs."""
 
 logger = logging.getLogger("airbyte")
 
 
 class DestinationCleverpush(Destination):
     """Keeps the subscriptions and tags of one CleverPush channel in step with the rows that it is given."""
+
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - part of the CDK's interface
+        """The form."""
+        return ConnectorSpecificationSerializer.load(load_spec())
 
     def check(
         self,
@@ -59,13 +63,9 @@ class DestinationCleverpush(Destination):
     ) -> AirbyteConnectionStatus:
         """Validate the configuration, the key against the channel, and the dead letter store by writing to it."""
         try:
-            parsed = parse_config(config)
-            check_mapping(parsed)
-            Client(parsed).check()
-            if parsed.rejected_records is not None:
-                DeadLetterStore(parsed.rejected_records, "check", lambda _error: None).probe()
-        except AirbyteTracedException as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
+            check_connection(parse_config(config))
+        except Failure as failure:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=failure.message)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
     def write(
@@ -82,11 +82,14 @@ class DestinationCleverpush(Destination):
         Raises:
             AirbyteTracedException: the failure that ended the sync.
         """
-        catalog = cast(Mapping[str, Any], ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        sync = Sync(parse_config(config), catalog, logger)
-        for lines in sync.run([message] for m in input_messages if (message := _message(m)) is not None):
-            for line in lines:
+        try:
+            catalog = cast(Mapping[str, Any], ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
+            sync = _sync(parse_config(config), read_catalog(catalog))
+            parser = _parser()
+            for line in _written(sync, ([m] for message in input_messages if (m := _message(parser, message)))):
                 yield AirbyteMessageSerializer.load(json.loads(line))
+        except Failure as failure:
+            raise traced(failure) from None
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
         """The command line: spec, check, write or replay. A wrong one ends with a usage line, as argparse has it."""
@@ -107,40 +110,48 @@ class DestinationCleverpush(Destination):
         return parser.parse_args(args)
 
     def run(self, args: list[str]) -> None:
-        """Run one command of the console script; messages go to standard output, each line flushed at once.
+        """Run one command of the console script; messages go to standard output, each line as soon as it is there.
 
         Raises:
             SystemExit: with code 1 after a failure, which was told in a TRACE message; 2 for a wrong command line.
         """
         parsed = self.parse_args(args)
-        output = Output()
+        if sys.stdout is None:
+            _end_without_output("standard output is closed")
+        output = Output(sys.stdout)
         logger.handlers, logger.propagate = [OutputLogHandler(output)], False
         logger.setLevel(logging.DEBUG if os.environ.get("LOG_LEVEL", "").lower() == "debug" else logging.INFO)
+        failure: Failure | None = None
+        stack: str | None = None
         try:
-            with closing(self._lines(parsed)) as batches:
+            with closing(self._lines(parsed, output)) as batches:
                 for lines in batches:
                     output.write(*lines)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still in the buffer
+        except OutputClosed:
             raise SystemExit(1) from None  # nobody reads our output any more: there is nothing left to tell
-        except AirbyteTracedException as error:
-            with suppress(BrokenPipeError):
-                output.write(error_trace(error, time.time()))
-            if parsed.command == "replay":  # its output is piped into write, which passes over what is no record
-                print(error.message, file=sys.stderr)
-            raise SystemExit(1) from None
+        except Failure as error:
+            failure = error
         except Exception as error:  # noqa: BLE001 - the user gets a TRACE message whatever it is
-            output.write(
-                error_trace(_unforeseen(error), time.time(), "".join(traceback.format_tb(error.__traceback__)))
-            )
+            failure, stack = _unforeseen(error), "".join(traceback.format_tb(error.__traceback__))
+        try:
+            if failure is not None:
+                output.tell(error_trace(failure, time.time(), stack))
+            output.flush()
+        except (OutputClosed, Failure) as error:
+            if isinstance(error, Failure):
+                _end_without_output(error.message)
             raise SystemExit(1) from None
+        if failure is not None:
+            if parsed.command == "replay":  # its output is piped into write, which passes over what is no record
+                print(failure.message, file=sys.stderr)
+            raise SystemExit(1)
 
-    def _lines(self, parsed: argparse.Namespace) -> Generator[list[str], None, None]:
+    def _lines(self, parsed: argparse.Namespace, output: Output) -> Generator[Sequence[str], None, None]:
         if parsed.command == "spec":
             yield [_line(AirbyteMessage(type=Type.SPEC, spec=self.spec(logger)))]
             return
         if parsed.command == "replay":
-            yield from ([line] for line in replay.run(parsed))
+            yield from ([line] for line in replay.run(parsed, _store_settings))
             return
         config = _read_json_object(parsed.config, "configuration")
         # Registered with the log's filter before anything can print them, with and without pasted blanks.
@@ -149,21 +160,68 @@ class DestinationCleverpush(Destination):
         if parsed.command == "check":
             yield [_line(self._run_check(config))]
             return
-        sync = Sync(parse_config(config), _read_json_object(parsed.catalog, "catalog"), logger)
-        _cancel_on_signals(sync)
-        yield from sync.run(parse_lines(read_lines(cast(BinaryIO, sys.stdin.buffer))))
+        if sys.stdin is None:
+            raise system_error("Standard input is closed: there are no messages to deliver.")
+        sync = _sync(parse_config(config), read_catalog(_read_json_object(parsed.catalog, "catalog")))
+        _cancel_on_signals(sync, output)
+        yield from ([line] for line in _written(sync, _parser().parse(read_lines(cast(BinaryIO, sys.stdin.buffer)))))
+
+
+def _sync(config: Config, streams: Sequence[Stream]) -> Sync:
+    sync = Sync(config, streams, logger)
+    for stream in streams:
+        if is_truncated(stream):
+            _tell_truncated(stream.id, config)
+    return sync
+
+
+def _tell_truncated(stream: StreamId, config: Config) -> None:
+    if config.objects.audience_mode is AudienceMode.MIRROR:
+        level = logging.INFO
+        advice = f"Mirror removes the rows that the column '{config.objects.removed_field}' marks, and no others."
+    else:
+        level = logging.WARNING
+        advice = "Use the audience sync mode Mirror to remove rows that are marked as removed."
+    logger.log(
+        level,
+        "Stream '%s' is in overwrite mode, but nothing that is absent from the source is removed from CleverPush. %s",
+        stream,
+        advice,
+    )
+
+
+def _written(sync: Sync, batches: Iterable[Sequence[Message]]) -> Iterator[str]:
+    for states in sync.run(batches):
+        yield from map(with_stats, states)
+
+
+def _parser() -> LineParser:
+    def tell(stream: StreamId | None, source: float, came: int) -> None:
+        logger.warning(
+            "%s: the source counted %d records before a state, and %d came here. If this goes on, records are lost or "
+            "doubled between the source and this destination.",
+            "All streams" if stream is None else f"Stream '{stream}'",
+            source,
+            came,
+        )
+
+    return LineParser(tell)
 
 
 def _line(message: AirbyteMessage) -> str:
     return json.dumps(AirbyteMessageSerializer.dump(message))
 
 
-def _message(message: AirbyteMessage) -> Message | None:
+def _message(parser: LineParser, message: AirbyteMessage) -> Message | None:
     """A CDK message as ours, or None for the types that are passed over."""
-    if message.type not in (Type.RECORD, Type.STATE):
+    if message.type not in (Type.RECORD, Type.STATE, Type.TRACE):
         return None
     dumped = cast(dict[str, Any], AirbyteMessageSerializer.dump(message))
-    return parse_message(dumped, json.dumps(dumped) if message.type is Type.STATE else "")
+    return parser.message(dumped, json.dumps(dumped) if message.type is Type.STATE else "")
+
+
+def _store_settings(config_path: str) -> Any:
+    return parse_config(_read_json_object(config_path, "configuration")).rejected_records
 
 
 def _read_json_object(path: str, what: str) -> dict[str, Any]:
@@ -178,23 +236,34 @@ def _read_json_object(path: str, what: str) -> dict[str, Any]:
     return content
 
 
-def _cancel_on_signals(sync: Sync) -> None:
+def _cancel_on_signals(sync: Sync, output: Output) -> None:
     """End the sync in good order at the first SIGTERM or SIGINT; a second one ends the process at once."""
+
+    def end_in_time() -> None:
+        output.hurry(CANCEL_SECONDS)
+        sync.cancel()
+        time.sleep(CANCEL_SECONDS)
+        os._exit(1)
 
     def cancel(number: int, _frame: object) -> None:
         signal.signal(number, lambda again, _frame: os._exit(128 + again))
         # In a thread of its own: what the signal interrupts may be halfway through the same bookkeeping.
-        threading.Thread(target=sync.cancel, name="cancel", daemon=True).start()
+        threading.Thread(target=end_in_time, name="cancel", daemon=True).start()
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, cancel)
 
 
-def _unforeseen(error: Exception) -> AirbyteTracedException:
+def _unforeseen(error: Exception) -> Failure:
     """The connector's own fault. What the exception says may quote a row, so only its type is told."""
-    message = (
+    return system_error(
         f"The connector failed unexpectedly ({type(error).__name__}). This is a defect of the connector: report it "
         "with the log of this sync. Rows that were not delivered will be sent with the next attempt."
     )
-    return system_error(message)
+
+
+def _end_without_output(why: str) -> NoReturn:
+    with suppress(OSError, AttributeError):
+        print(f"destination-cleverpush: {why}", file=sys.stderr)
+    raise SystemExit(1)

@@ -6,26 +6,47 @@ TCP's slow start in the beginning. Congestion is a 429, a 503, a time-out, or a 
 
 from __future__ import annotations
 
-_START = 4
-_FEWEST_SAMPLES = 16
-_RISEN = 2.0
-_SLACK_SECONDS = 0.001
-_HELPED = 0.9
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LimitTuning:
+    """How the limit moves.
+
+    Attributes:
+        start: requests in flight in the beginning.
+        fewest_samples: answers over which a mean latency is taken, at least; more where more are in flight.
+        cut: what a sign of congestion leaves of the limit.
+        risen: how many times the usual latency counts as congestion,
+        slack_seconds: and by how much it must have risen besides, since the shortest latencies vary most.
+        cut_doubling, cut_climbing: what such a rise leaves of the limit, while it doubles and later.
+        helped: a cut that leaves more than this share of the latency did not help: load is not its cause.
+    """
+
+    start: int = 4
+    fewest_samples: int = 16
+    cut: float = 0.7
+    risen: float = 2.0
+    slack_seconds: float = 0.001
+    cut_doubling: float = 0.5
+    cut_climbing: float = 0.8
+    helped: float = 0.9
 
 
 class AdaptiveLimit:
     """The number of requests that may be in flight, between 1 and `maximum`. Times are in seconds."""
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, tuning: LimitTuning = LimitTuning()) -> None:  # noqa: B008 - immutable
+        self._tuning = tuning
         self._maximum = maximum
-        self._limit = float(min(_START, maximum))
+        self._limit = float(min(tuning.start, maximum))
         self._doubling = True
         self._cut_at = float("-inf")
         self._baseline: float | None = None
         self._before_cut: float | None = None
         self._sum = 0.0
         self._samples = 0
-        self._window = _FEWEST_SAMPLES
+        self._window = tuning.fewest_samples
 
     @property
     def value(self) -> int:
@@ -43,15 +64,15 @@ class AdaptiveLimit:
         self._samples += 1
         if self._samples >= self._window:
             self._judge_latency(self._sum / self._samples, started, now)
-            self._sum, self._samples, self._window = 0.0, 0, max(_FEWEST_SAMPLES, self.value)
+            self._sum, self._samples, self._window = 0.0, 0, max(self._tuning.fewest_samples, self.value)
 
-    def congested(self, started: float, now: float, *, factor: float = 0.7) -> None:
+    def congested(self, started: float, now: float, *, factor: float | None = None) -> None:
         """An answer said that too much is in flight. What was started before the last cut says nothing new."""
         if started < self._cut_at:
             return
         self._cut_at = now
         self._doubling = False
-        self._limit = max(1.0, self._limit * factor)
+        self._limit = max(1.0, self._limit * (factor or self._tuning.cut))
 
     def restart(self) -> None:
         """Begin with one request again, and double from there: nobody knows what the server takes after a pause."""
@@ -63,10 +84,11 @@ class AdaptiveLimit:
         if self._baseline is None:
             self._baseline = mean
         elif self._before_cut is not None:
-            if mean > self._before_cut * _HELPED:
+            if mean > self._before_cut * self._tuning.helped:
                 self._baseline = mean
             self._before_cut = None
-        elif mean > self._baseline * _RISEN + _SLACK_SECONDS:
-            self.congested(started, now, factor=0.5 if self._doubling else 0.8)
+        elif mean > self._baseline * self._tuning.risen + self._tuning.slack_seconds:
+            factor = self._tuning.cut_doubling if self._doubling else self._tuning.cut_climbing
+            self.congested(started, now, factor=factor)
             self._before_cut = mean
         self._baseline = min(mean, self._baseline)

@@ -1,0 +1,195 @@
+"""Airbyte's lines in: rows, states, and what the source says about its streams (Airbyte protocol v0)."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from destination_cleverpush.airbyte.states import JSON_SPACE, STATE_BYTES, StateText
+from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.words import Complete, Row, State, StreamId
+
+_CHUNK_BYTES = 1 << 16
+_STATE_KINDS = frozenset({"STREAM", "GLOBAL", "LEGACY"})
+
+Message = Row | State | Complete
+
+
+class UnreadableLine(Failure):
+    """A line that is no Airbyte message. Its number is told, its content (personal data) never."""
+
+    def __init__(self, number: int, why: str) -> None:
+        message = (
+            f"Line {number} of the input is not a readable Airbyte message ({why}). The rows before it were sent; the "
+            "sync stops here, so that no row is lost unnoticed. This is a fault of the source or of the pipe "
+            "between it and this destination, not of CleverPush."
+        )
+        super().__init__(FailureKind.SYSTEM, message)
+
+
+def read_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """The lines of a binary stream, in batches: each line is handed on as soon as it has arrived whole.
+
+    A real file is read with `os.read`, which holds no lock: a reader that still waits when the process ends does not
+    stop it from ending. A descriptor that does not block is waited for.
+    """
+    try:
+        fd = stream.fileno()
+    except (AttributeError, OSError):
+        yield from ([line] for line in stream)
+        return
+    rest: list[bytes] = []
+    while chunk := _read(fd):
+        *lines, last = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*rest, lines[0]))
+            rest.clear()
+            yield lines
+        rest.append(last)
+    if tail := b"".join(rest):
+        yield [tail]
+
+
+def _read(fd: int) -> bytes:
+    while True:
+        try:
+            return os.read(fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            select.select([fd], [], [])
+
+
+class LineParser:
+    """Lines to messages.
+
+    Args:
+        on_difference: called once per stream (None: a state of all) where a state's `sourceStats` count other records
+            since the previous state than came here: with the stream, the source's count and ours.
+    """
+
+    def __init__(self, on_difference: Callable[[StreamId | None, float, int], None]) -> None:
+        self._on_difference = on_difference
+        self._number = 0
+        self._positions: dict[StreamId, int] = {}
+        self._covered: dict[StreamId, int] = {}
+        self._different: set[StreamId | None] = set()
+
+    def parse(self, batches: Iterable[list[bytes]]) -> Iterator[list[Message]]:
+        """The messages among the lines, in the same batches.
+
+        Other message types are passed over, since a newer platform may send them; so are blank lines.
+
+        Raises:
+            UnreadableLine: at the first line that is not JSON or not an Airbyte message, after the messages before it.
+        """
+        for batch in batches:
+            messages: list[Message] = []
+            try:
+                for line in batch:
+                    self._number += 1
+                    if line and not line.isspace() and (message := self._line(line)) is not None:
+                        messages.append(message)
+            except UnreadableLine:
+                yield messages
+                raise
+            yield messages
+
+    def _line(self, line: bytes) -> Message | None:
+        try:
+            text = line.decode("utf-8").strip(JSON_SPACE)
+            message, end = _DECODER.raw_decode(text)
+            if end != len(text):
+                raise _NotAMessage("it is not JSON")
+            return self.message(message, text)
+        except UnicodeDecodeError:
+            why = "it is not UTF-8"
+        except json.JSONDecodeError:
+            why = "it is not JSON"
+        except _NotAMessage as error:
+            why = str(error)
+        except (ValueError, RecursionError):
+            why = "it holds a number or nesting beyond all limits"
+        raise UnreadableLine(self._number, why)
+
+    def message(self, message: Any, text: str) -> Message | None:
+        """One decoded message; `text` is its line.
+
+        Raises:
+            ValueError: saying what is missing, without quoting the message.
+        """
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise _NotAMessage("it has no message type")
+        kind = message["type"]
+        if kind == "RECORD":
+            return self._row(message.get("record"), len(text))
+        if kind == "STATE":
+            state = _state(message.get("state"), StateText(text, next(reversed(message)) == "state"))
+            self._compare(state.stream, message["state"].get("sourceStats"))
+            return state
+        return _complete(message.get("trace")) if kind == "TRACE" else None
+
+    def _row(self, record: Any, size: int) -> Row:
+        if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
+            raise _NotAMessage("its record has no data")
+        emitted_at = record.get("emitted_at")
+        stream = _stream_id(record, "stream")
+        position = self._positions[stream] = self._positions.get(stream, 0) + 1
+        return Row(stream, record["data"], emitted_at if isinstance(emitted_at, int) else None, size, position)
+
+    def _compare(self, stream: StreamId | None, stats: Any) -> None:
+        """Hold the source's count of records since the previous state against what came."""
+        streams = list(self._positions) if stream is None else [stream]
+        came = 0
+        for each in streams:
+            position = self._positions.get(each, 0)
+            came += position - self._covered.get(each, 0)
+            self._covered[each] = position
+        count = stats.get("recordCount") if isinstance(stats, dict) else None
+        if isinstance(count, int | float) and count != came and stream not in self._different:
+            self._different.add(stream)
+            self._on_difference(stream, count, came)
+
+
+class _NotAMessage(ValueError):
+    pass
+
+
+def _refuse_constant(name: str) -> Any:
+    raise _NotAMessage(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make a new one for each line
+
+
+def _state(state: Any, text: StateText) -> State:
+    if not isinstance(state, dict):
+        raise _NotAMessage("its state is missing")
+    kind = state.get("type") or "LEGACY"
+    if kind not in _STATE_KINDS:
+        raise _NotAMessage("its state is of an unknown type")
+    size = len(text.line) + STATE_BYTES
+    if kind != "STREAM":
+        return State(None, size, text)
+    stream = state.get("stream")
+    descriptor = stream.get("stream_descriptor") if isinstance(stream, dict) else None
+    if not isinstance(descriptor, dict):
+        raise _NotAMessage("its state names no stream")
+    return State(_stream_id(descriptor, "name"), size, text)
+
+
+def _complete(trace: Any) -> Complete | None:
+    """The end of a stream (`STREAM_STATUS`, `COMPLETE`); all else that a TRACE may say is passed over."""
+    status = trace.get("stream_status") if isinstance(trace, dict) and trace.get("type") == "STREAM_STATUS" else None
+    if not isinstance(status, dict) or status.get("status") != "COMPLETE":
+        return None
+    descriptor = status.get("stream_descriptor")
+    return Complete(_stream_id(descriptor, "name")) if isinstance(descriptor, dict) else None
+
+
+def _stream_id(holder: Mapping[str, Any], key: str) -> StreamId:
+    name, namespace = holder.get(key), holder.get("namespace")
+    if not isinstance(name, str) or not (namespace is None or isinstance(namespace, str)):
+        raise _NotAMessage("it names no stream")
+    return StreamId(name, namespace or None)

@@ -1,0 +1,20 @@
+"""The connection check: everything that a sync would need, tried without changing anything at CleverPush."""
+
+from __future__ import annotations
+
+from destination_cleverpush.api.check import check_channel
+from destination_cleverpush.config import Config
+from destination_cleverpush.dead_letter.store import DeadLetterStore
+from destination_cleverpush.objects.plan import check_mapping
+
+
+def check_connection(config: Config) -> None:
+    """Try the mapping, the key against the channel, and the stores.
+
+    Raises:
+        Failure: what is wrong, and what to do about it.
+    """
+    check_mapping(config.objects)
+    check_channel(config.api)
+    if config.rejected_records is not None:
+        DeadLetterStore(config.rejected_records, "check", lambda _jobs: None, lambda _failure: None).probe()

@@ -1,0 +1,71 @@
+"""CleverPush's own words without personal data. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+_TOKEN = re.compile(r"[^\s\"'`,;:()\[\]{}<>=]+")
+_PIECE = re.compile(r"[a-z]+|\d+")
+_PLAIN = re.compile(r"([A-Za-z]+([-_/][A-Za-z]+)*|\d{1,3})[.!?]*")
+_PERSONAL_ID = re.compile(r".*@.*|\+[\d\s()./-]{6,}", re.DOTALL)
+_LARGEST_SEARCHED = 100_000
+_LONGEST_WORDS = 500
+
+
+def may_be_told(identifier: str) -> bool:
+    """Whether an ID may stand in a log: not if it is an email address or a phone number."""
+    return not _PERSONAL_ID.fullmatch(identifier)
+
+
+def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str] = ()) -> str:
+    """CleverPush's words without anything that may come from the row: every word of them is hidden but plain English.
+
+    A word stays if it is an identifier (an ID, a tag, a topic, the name of a column), or if it consists of letters
+    alone, or is a short number, and no piece of it stands in a value of the row. So a value is hidden however it is
+    quoted, and so is a part of it, such as the first half of an email address.
+
+    Args:
+        words: what CleverPush said, cut off after 500 characters.
+        row: the row as it came.
+        identifiers: what may be told besides the names of columns.
+    """
+    hidden = _values(row)
+    if hidden is None:
+        return "…"
+    texts = (*row, *(text for text in identifiers if may_be_told(text)))
+    told = {token for text in texts for token in _TOKEN.findall(text) if "@" not in token}
+
+    def judge(found: re.Match[str]) -> str:
+        token = found[0]
+        cut_off = found.end() == _LONGEST_WORDS
+        plain = _PLAIN.fullmatch(token) and not cut_off and hidden.isdisjoint(_PIECE.findall(token.lower()))
+        return token if token.strip(".!?") in told or plain else "…"
+
+    return _TOKEN.sub(judge, words)
+
+
+def _values(row: Mapping[str, Any]) -> set[str] | None:
+    """What a row's values are made of: runs of letters in lower case, and of digits.
+
+    None for a row so large that looking through it would take long.
+    """
+    try:
+        leaves = list(_leaves(row))
+    except RecursionError:
+        return None
+    if sum(map(len, leaves)) > _LARGEST_SEARCHED:
+        return None
+    return {piece for leaf in leaves for piece in _PIECE.findall(leaf.lower())}
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for part in value.values():
+            yield from _leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _leaves(part)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)

@@ -1,0 +1,109 @@
+"""The log of a running sync, and its closing summary."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from destination_cleverpush.settlement.counts import Counts
+from destination_cleverpush.words import Pulse, StreamId
+
+
+class Progress:
+    """A line about the sync's progress, quiet while nothing changes and no state waits for long.
+
+    Args:
+        read: rows read so far, by stream.
+        pulse: how delivery is doing.
+        clock: seconds.
+        long_seconds: a state that has waited for longer says why.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        counts: Counts,
+        read: Mapping[StreamId, int],
+        pulse: Callable[[], Pulse],
+        clock: Callable[[], float],
+        long_seconds: float = 60.0,
+    ) -> None:
+        self._logger = logger
+        self._counts = counts
+        self._read = read
+        self._pulse = pulse
+        self._clock = clock
+        self._long = long_seconds
+        self._told: tuple[object, ...] = ()
+        self._calls = 0
+        self._at = clock()
+
+    def tell(self) -> None:
+        """Log the line, unless it would say the same again."""
+        pulse, now = self._pulse(), self._clock()
+        read, counts = sum(self._read.values()), self._counts.total
+        waits = pulse.oldest_state_seconds > self._long
+        news = (read, counts.settled, pulse.calls, pulse.retries, pulse.throttled)
+        if news == self._told and not waits:
+            return
+        self._logger.info(
+            "Progress: %d rows read, %d delivered, %d rejected; %.0f calls per second, %d in flight (limit %d), "
+            "%d retries, throttled for %.0f s.%s",
+            read,
+            counts.delivered,
+            counts.rejected.total(),
+            (pulse.calls - self._calls) / max(now - self._at, 0.001),
+            pulse.in_flight,
+            pulse.limit,
+            pulse.retries,
+            pulse.paused_seconds,
+            f" The oldest state has waited for {pulse.oldest_state_seconds:.0f} s, for {pulse.cause}." if waits else "",
+        )
+        self._told, self._calls, self._at = news, pulse.calls, now
+
+
+def summarise(
+    logger: logging.Logger,
+    counts: Counts,
+    read: Mapping[StreamId, int],
+    calls: Mapping[StreamId, int],
+    seconds: float,
+) -> None:
+    """One line per stream and reason, with its count and what to do, then one per stream.
+
+    Args:
+        read: rows read, with every stream of the sync.
+        calls: calls made, by stream.
+    """
+    for stream in read:
+        for reason, count in counts.of(stream).rejected.most_common():
+            logger.warning(
+                "Stream '%s': %d row%s rejected as %s. %s",
+                stream,
+                count,
+                "" if count == 1 else "s",
+                reason.code,
+                reason.advice,
+            )
+    for stream, rows in read.items():
+        c = counts.of(stream)
+        undelivered = rows - c.settled
+        logger.info(
+            "Stream '%s': %d rows read, %d delivered%s, %d rejected%s%s, %d calls in %.1f s (%.0f rows per s).",
+            stream,
+            rows,
+            c.delivered,
+            f" ({c.without_call} of them marked as removed, without a call)" if c.without_call else "",
+            c.rejected.total(),
+            _by_reason(Counter({reason.code: count for reason, count in c.rejected.items()})),
+            f", {undelivered} NOT delivered" if undelivered else "",
+            calls.get(stream, 0),
+            seconds,
+            c.settled / max(seconds, 0.001),
+        )
+
+
+def _by_reason(rejected: Counter[str]) -> str:
+    told = ", ".join(f"{code} {count}" for code, count in rejected.most_common())
+    return f" ({told})" if told else ""

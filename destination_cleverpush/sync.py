@@ -1,0 +1,141 @@
+"""One sync put together: the only module that knows all rooms.
+
+```
+rows ─► objects ─► delivery ⇄ api ─► CleverPush
+                       └► settlement ─► keepers, then states
+```
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+
+from destination_cleverpush.api.client import Client
+from destination_cleverpush.config import Config
+from destination_cleverpush.dead_letter.rows import sync_label
+from destination_cleverpush.dead_letter.store import DeadLetterStore
+from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
+from destination_cleverpush.delivery.engine import Engine
+from destination_cleverpush.errors import Failure, system_error, transient_error
+from destination_cleverpush.objects.plan import StreamPlan, plan_streams
+from destination_cleverpush.settlement.policy import Policy
+from destination_cleverpush.settlement.progress import Progress, summarise
+from destination_cleverpush.settlement.settlement import Settlement
+from destination_cleverpush.words import Complete, DueState, Job, Row, State, Stream, StreamId
+
+CANCEL_GRACE_SECONDS = 4.0
+"""How long a cancelled sync waits for what is on its way; a second less than the 5 s in which a SIGTERM has its effect."""
+
+
+class Sync:
+    """One run of `write`.
+
+    Args:
+        config: as the user filled in the form.
+        streams: that the source may send rows of.
+
+    Raises:
+        Failure: `config_error`, before the first row, where the streams or the mapping cannot work.
+    """
+
+    def __init__(self, config: Config, streams: Sequence[Stream], logger: logging.Logger) -> None:
+        self._config = config
+        self._streams = streams
+        self._logger = logger
+        self._plans = plan_streams(config.objects, streams)
+        self._client = Client(config.api)
+        self._settlement = Settlement(
+            Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
+        )
+        self._dispatcher = Dispatcher(
+            Bounds(config.max_concurrency, config.max_requests_per_second), self._settlement.settled
+        )
+        self._engine = Engine(
+            self._dispatcher,
+            self._client.send,
+            config.max_concurrency,
+            grace_seconds=2 * config.api.request_timeout_seconds,
+            bell=self._settlement.ring,
+        )
+        if config.rejected_records is not None:
+            label = sync_label(
+                next((s.sync_id for s in streams if s.sync_id is not None), None), datetime.now(timezone.utc)
+            )
+            self._settlement.add_keeper(
+                DeadLetterStore(config.rejected_records, label, self._settlement.kept, self._engine.stop)
+            )
+        self._read = {stream.id: 0 for stream in streams}
+        self._complete: set[StreamId] = set()
+
+    def run(self, batches: Iterable[Sequence[Row | State | Complete]]) -> Iterator[list[DueState]]:
+        """Deliver the rows; yield the states that may leave, in order.
+
+        Raises:
+            Failure: what ended the sync, after the states that are truly done.
+        """
+        started = time.monotonic()
+        seconds = self._config.progress_interval_seconds
+        progress = Progress(self._logger, self._settlement.counts, self._read, self._engine.pulse, time.monotonic)
+        self._engine.start(lambda: self._feed(batches))
+        failure: Failure | None = None
+        try:
+            yield from self._settlement.run(self._engine, progress.tell, seconds or None)
+        finally:
+            failure = self._engine.close()
+            summarise(
+                self._logger, self._settlement.counts, self._read, self._dispatcher.calls, time.monotonic() - started
+            )
+            self._tell_early_end()
+            self._client.close()
+        if failure or (failure := self._settlement.at_the_end(self._read)):
+            raise failure
+
+    def cancel(self, why: str = "The sync was cancelled.") -> None:
+        """End the sync soon: for SIGTERM. Call it from any thread, but not from a signal handler."""
+        failure = transient_error(f"{why} Rows that were not delivered will be sent with the next attempt.")
+        self._engine.stop(failure, CANCEL_GRACE_SECONDS)
+        self._settlement.hurry(CANCEL_GRACE_SECONDS)
+
+    def _feed(self, batches: Iterable[Sequence[Row | State | Complete]]) -> None:
+        for batch in batches:
+            items: list[Job | State] = []
+            try:
+                for message in batch:
+                    if isinstance(message, Row):
+                        items.append(self._job(message))
+                    elif isinstance(message, State):
+                        items.append(message)
+                    else:
+                        self._complete.add(message.stream)
+            finally:
+                self._engine.put(items)
+
+    def _job(self, row: Row) -> Job:
+        plan = self._plans.get(row.stream)
+        if plan is None:
+            raise _unknown_stream(row.stream, self._plans)
+        self._read[row.stream] += 1
+        return plan.job(row)
+
+    def _describe(self, row: Row) -> tuple[str | None, Iterable[str]]:
+        return self._plans[row.stream].identifiers(row.data)
+
+    def _tell_early_end(self) -> None:
+        """The platform says COMPLETE for every stream at the end, or for none: then it was cancelled or has failed."""
+        open_streams = [s.id for s in self._streams if s.generation_id is not None and s.id not in self._complete]
+        if open_streams:
+            self._logger.warning(
+                "The source ended early: it did not say that it has read %s whole. What it sent was delivered.",
+                ", ".join(f"'{stream}'" for stream in open_streams[:5]) + (" and others" * (len(open_streams) > 5)),
+            )
+
+
+def _unknown_stream(stream: StreamId, plans: dict[StreamId, StreamPlan]) -> Failure:
+    return system_error(
+        f"The source sent a row of the stream '{stream}', which is not in the configured catalog (it has: "
+        f"{', '.join(map(str, plans)) or 'no streams'}). Refresh the connection's schema in Airbyte. The rows before "
+        "it were sent."
+    )
