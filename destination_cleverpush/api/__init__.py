@@ -1,0 +1,1 @@
+"""CleverPush over HTTP: one call, made once, and what its answer means."""

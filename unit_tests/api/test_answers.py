@@ -1,0 +1,38 @@
+"""What an answer asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from destination_cleverpush.api.answers import named_delay
+from unit_tests.api.calls import answer_to
+from unit_tests.server import said
+
+
+@pytest.mark.parametrize(
+    ("headers", "delay"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "0"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Mon, 23 Nov 99999999999999999999 10:00:30 GMT"}, None),
+        ({"Retry-After": "Mon, 23 Nov 2026 10:00:30 GMT", "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Sun, 09 Sep 2001 01:47:00 GMT"}, 20.0),
+        ({"RateLimit-Reset": "12"}, 12.0),
+        ({"X-RateLimit-Reset": "1000000050"}, 50.0),
+        ({"X-RateLimit-Reset": "1000000050000"}, 50.0),
+        ({"Retry-After": "3", "RateLimit-Reset": "60"}, 3.0),
+        ({"RateLimit-Reset": "nan"}, None),
+        ({"RateLimit-Reset": "inf"}, None),
+    ],
+)
+def test_the_delay_that_a_server_names(headers: dict[str, str], delay: float | None) -> None:
+    assert named_delay(headers, now=1_000_000_000.0) == delay
+
+
+def test_delays_are_read_from_real_answers() -> None:
+    assert answer_to(said(429, None, Retry_After="9")).delay == 9.0
+    assert answer_to(said(503, None, Retry_After="4")).delay == 4.0
+    assert answer_to(said(500, None, Retry_After="4")).delay is None
