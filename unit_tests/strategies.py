@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from destination_cleverpush.reasons import REASONS, RowRejected
+from destination_cleverpush.objects.reasons import REASONS
+from destination_cleverpush.words import RowRejected
 
 # Every text begins with a sign that no sentence of the connector holds: a reason that quotes a value is caught.
 _POISON = "☠"
@@ -56,14 +57,14 @@ LIKELY_ROWS: st.SearchStrategy[dict[str, Any]] = st.builds(
 
 
 def judge(rejected: RowRejected, value: Any) -> None:
-    """A rejection's code is known, its reason is a sentence, and quotes nothing of the value.
+    """A rejection's reason is known, what it says is a sentence, and quotes nothing of the value.
 
     Raises:
         AssertionError: not so.
     """
-    assert rejected.code in REASONS
-    assert rejected.reason.endswith(".")
-    assert not any(leaf in rejected.reason for leaf in leaves(value))
+    assert rejected.reason in REASONS
+    assert rejected.sentence.endswith(".")
+    assert not any(leaf in rejected.sentence for leaf in leaves(value))
 
 
 def leaves(value: Any) -> Iterator[str]:

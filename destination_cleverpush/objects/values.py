@@ -9,7 +9,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from destination_cleverpush.reasons import RowRejected
+from destination_cleverpush.objects.reasons import INVALID_VALUE
+from destination_cleverpush.words import Reason, RowRejected
 
 _EXACT_FLOAT = 2**53
 _PLAIN = (str, bool, int)
@@ -18,44 +19,44 @@ _MOMENT = (datetime, date, time)
 _NESTED = (list, Mapping)
 
 
-def text(field: str, value: Any, code: str = "invalid_value") -> str:
+def text(field: str, value: Any, reason: Reason = INVALID_VALUE) -> str:
     """One plain value as text, blanks around it trimmed; whole numbers without a trailing `.0`.
 
     Raises:
-        RowRejected: with `code`, for a list, an object, a boolean, or a number too large to have been read exactly.
+        RowRejected: with `reason`, for a list, an object, a boolean, or a number too large to have been read exactly.
     """
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool):
-        raise RowRejected(code, f"{field} is a boolean, and one text or number is needed.")
+        raise RowRejected(reason, f"{field} is a boolean, and one text or number is needed.")
     if isinstance(value, int):
         return str(value)
     if isinstance(value, _DECIMAL):
         if not math.isfinite(value):
-            raise RowRejected(code, f"{field} is not a finite number.")
+            raise RowRejected(reason, f"{field} is not a finite number.")
         if isinstance(value, float) and abs(value) >= _EXACT_FLOAT:
             raise RowRejected(
-                code,
+                reason,
                 f"{field} is a decimal number too large to be read exactly. Cast it to text in the source.",
             )
         return str(int(value)) if value == int(value) else str(value)
     if isinstance(value, _NESTED):
         kind = "a list" if isinstance(value, list) else "an object"
-        raise RowRejected(code, f"{field} is {kind}, and one text or number is needed.")
+        raise RowRejected(reason, f"{field} is {kind}, and one text or number is needed.")
     return str(attribute(field, value))
 
 
-def texts(field: str, value: Any, code: str = "invalid_value") -> list[str]:
+def texts(field: str, value: Any, reason: Reason = INVALID_VALUE) -> list[str]:
     """Several values: a list, a comma-separated text, or a list in JSON text; trimmed, no empties, no repeats.
 
     Raises:
-        RowRejected: with `code`, for an object, or for a list that holds anything but plain values.
+        RowRejected: with `reason`, for an object, or for a list that holds anything but plain values.
     """
     if isinstance(value, str):
         found = _json_list(value)
         value = value.split(",") if found is None else found
     items = value if isinstance(value, list) else [value]
-    return list(dict.fromkeys(t for item in items if item is not None and (t := text(field, item, code))))
+    return list(dict.fromkeys(t for item in items if item is not None and (t := text(field, item, reason))))
 
 
 def attribute(field: str, value: Any) -> Any:
@@ -68,7 +69,7 @@ def attribute(field: str, value: Any) -> Any:
         return value
     if isinstance(value, _DECIMAL):
         if not math.isfinite(value):
-            raise RowRejected("invalid_value", f"{field} is not a finite number.")
+            raise RowRejected(INVALID_VALUE, f"{field} is not a finite number.")
         return value if isinstance(value, float) else int(value) if value == int(value) else float(value)
     if isinstance(value, _MOMENT):
         return value.isoformat()
@@ -76,8 +77,8 @@ def attribute(field: str, value: Any) -> Any:
         try:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_iso)
         except (ValueError, TypeError, RecursionError):
-            raise RowRejected("invalid_value", f"{field} holds a value that JSON cannot hold.") from None
-    raise RowRejected("invalid_value", f"{field} is of a type that CleverPush cannot take.")
+            raise RowRejected(INVALID_VALUE, f"{field} holds a value that JSON cannot hold.") from None
+    raise RowRejected(INVALID_VALUE, f"{field} is of a type that CleverPush cannot take.")
 
 
 def _json_list(value: str) -> list[Any] | None:

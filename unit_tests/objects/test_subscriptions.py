@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from destination_cleverpush.operations import Action, Operation
-from destination_cleverpush.reasons import RowRejected
-from destination_cleverpush.writers.subscriptions import SubscriptionWriter
+from destination_cleverpush.objects.reasons import INVALID_VALUE
+from destination_cleverpush.objects.subscriptions import OBJECT, SYNC, UNSUBSCRIBE
+from destination_cleverpush.words import Operation, RowRejected
+from unit_tests.objects.examples import settings
 from unit_tests.strategies import ROWS, judge
+
+FORM = settings(email_opt_in_form_id="form1")
 
 
 def put(form: str | None = None, /, **fields: Any) -> dict[str, Any]:
     """The body of the one call that brings `u1` with these fields to CleverPush."""
-    [(action, payload)] = SubscriptionWriter(form).put("u1", {"subscription_id": "u1", **fields})
-    assert action is Action.SYNC
+    [(action, payload)] = OBJECT.put("u1", {"subscription_id": "u1", **fields}, settings(email_opt_in_form_id=form))
+    assert action is SYNC
     return payload
 
 
@@ -68,15 +71,15 @@ def test_a_column_named_user_id_does_not_take_the_place_of_the_id() -> None:
 def test_a_list_where_one_value_belongs_rejects_the_row(field: str) -> None:
     with pytest.raises(RowRejected) as rejected:
         put(**{field: ["a", "b"]})
-    assert (rejected.value.code, rejected.value.reason) == (
-        "invalid_value",
+    assert (rejected.value.reason, rejected.value.sentence) == (
+        INVALID_VALUE,
         f"{field} is a list, and one text or number is needed.",
     )
 
 
 def test_removing_unsubscribes_the_native_subscription() -> None:
-    assert SubscriptionWriter("form1").remove("native1", {"email": ["not looked at"]}) == [
-        Operation(Action.UNSUBSCRIBE, {"subscriptionId": "native1"})
+    assert OBJECT.remove("native1", {"email": ["not looked at"]}, FORM) == [
+        Operation(UNSUBSCRIBE, {"subscriptionId": "native1"})
     ]
 
 
@@ -85,12 +88,12 @@ def test_whatever_the_fields_hold_the_call_is_json_or_the_row_is_rejected(row: d
     fields = {name: value for name, value in row.items() if value is not None}
     before = copy.deepcopy(fields)
     try:
-        [operation] = SubscriptionWriter("form1").put("u1", fields)
+        [operation] = OBJECT.put("u1", fields, FORM)
     except RowRejected as rejected:
         judge(rejected, fields)
         return
     assert repr(fields) == repr(before)
-    assert SubscriptionWriter("form1").put("u1", fields) == [operation]
+    assert OBJECT.put("u1", fields, FORM) == [operation]
     json.dumps(operation.payload, allow_nan=False)
     attributes = operation.payload["customAttributes"]
     assert attributes["user_id"] == "u1"

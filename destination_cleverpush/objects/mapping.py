@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from destination_cleverpush.config import Config
+from destination_cleverpush.objects.settings import Settings
 
 _SPACED_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 
@@ -16,20 +16,20 @@ class RowMapper:
     """Maps rows of one stream.
 
     Args:
-        config: the mapping, what becomes of unmapped columns, and the column that marks removed rows.
+        settings: the mapping, what becomes of unmapped columns, and the column that marks removed rows.
         known_fields: the fields that the object has besides custom attributes.
         schema: the stream's JSON schema; columns of format `date-time` are sent as ISO-8601.
     """
 
-    def __init__(self, config: Config, known_fields: frozenset[str], schema: Mapping[str, Any]) -> None:
-        self._paths = [(m.source, m.source.split("."), m.destination) for m in config.field_mapping]
+    def __init__(self, settings: Settings, known_fields: frozenset[str], schema: Mapping[str, Any]) -> None:
+        self._paths = [(m.source, m.source.split("."), m.destination) for m in settings.field_mapping]
         # A mapped column, or one that holds a mapped nested column, is not sent a second time under its own name.
-        self._used = {m.source for m in config.field_mapping} | {path[0] for _, path, _ in self._paths}
-        self._taken = {m.destination for m in config.field_mapping}
-        self._removed_field = config.removed_field
-        self._removed_path = config.removed_field.split(".")
-        self._send_unmapped = config.unmapped_fields == "send"
-        self._keep = known_fields if not config.field_mapping else frozenset()
+        self._used = {m.source for m in settings.field_mapping} | {path[0] for _, path, _ in self._paths}
+        self._taken = {m.destination for m in settings.field_mapping}
+        self._removed_field = settings.removed_field
+        self._removed_path = settings.removed_field.split(".")
+        self._send_unmapped = settings.unmapped_fields == "send"
+        self._keep = known_fields if not settings.field_mapping else frozenset()
         self._keeps_its_name = lru_cache(maxsize=4096)(self._decide)
         columns = schema.get("properties")
         self._timestamps = {

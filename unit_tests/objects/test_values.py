@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_cleverpush.reasons import RowRejected
-from destination_cleverpush.values import attribute, text, texts
+from destination_cleverpush.objects.reasons import INVALID_SUBSCRIPTION_ID, INVALID_TAGS, INVALID_VALUE
+from destination_cleverpush.objects.values import attribute, text, texts
+from destination_cleverpush.words import RowRejected
 from unit_tests.strategies import JSON_VALUES, judge
 
 
@@ -38,7 +39,7 @@ def test_one_value_as_text(value: Any, sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"),
+    ("value", "sentence"),
     [
         (True, "email is a boolean, and one text or number is needed."),
         (["a@b.example"], "email is a list, and one text or number is needed."),
@@ -49,16 +50,16 @@ def test_one_value_as_text(value: Any, sent: str) -> None:
         (b"bytes", "email is of a type that CleverPush cannot take."),
     ],
 )
-def test_a_value_that_is_no_single_text_is_rejected_with_its_reason(value: Any, reason: str) -> None:
+def test_a_value_that_is_no_single_text_is_rejected_with_its_reason(value: Any, sentence: str) -> None:
     with pytest.raises(RowRejected) as rejected:
         text("email", value)
-    assert (rejected.value.code, rejected.value.reason) == ("invalid_value", reason)
+    assert (rejected.value.reason, rejected.value.sentence) == (INVALID_VALUE, sentence)
 
 
-def test_the_caller_chooses_the_code() -> None:
+def test_the_caller_chooses_the_reason() -> None:
     with pytest.raises(RowRejected) as rejected:
-        text("subscription_id", [1], "invalid_subscription_id")
-    assert rejected.value.code == "invalid_subscription_id"
+        text("subscription_id", [1], INVALID_SUBSCRIPTION_ID)
+    assert rejected.value.reason == INVALID_SUBSCRIPTION_ID
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,8 @@ def test_several_values(value: Any, sent: list[str]) -> None:
 @pytest.mark.parametrize("value", [{"id": "news"}, [["news"]], [{"id": "news"}], [True], "[true]", "[NaN]", '[["a"]]'])
 def test_a_list_of_anything_but_plain_values_is_rejected(value: Any) -> None:
     with pytest.raises(RowRejected) as rejected:
-        texts("tags", value, "invalid_tags")
-    assert rejected.value.code == "invalid_tags"
+        texts("tags", value, INVALID_TAGS)
+    assert rejected.value.reason == INVALID_TAGS
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_an_attribute_keeps_its_type_and_nested_values_become_json_text(value: A
 def test_an_attribute_that_json_cannot_hold_is_rejected(value: Any) -> None:
     with pytest.raises(RowRejected) as rejected:
         attribute("tier", value)
-    assert rejected.value.code == "invalid_value"
+    assert rejected.value.reason == INVALID_VALUE
 
 
 def test_an_attribute_nested_beyond_all_limits_is_rejected() -> None:

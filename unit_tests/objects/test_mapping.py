@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_cleverpush.mapping import RowMapper, look_up
-from destination_cleverpush.writers.subscriptions import KNOWN_FIELDS
-from unit_tests.configurations import make_config, mapped
+from destination_cleverpush.objects.mapping import RowMapper, look_up
+from destination_cleverpush.objects.subscriptions import OBJECT
+from unit_tests.objects.examples import mapped, settings
 from unit_tests.strategies import ROWS
 
 TIMED = {"properties": {"at": {"type": "string", "format": "date-time"}, "day": {"format": "date"}, "odd": True}}
 
 
 def mapper(schema: dict[str, Any] | None = None, **fields: Any) -> RowMapper:
-    return RowMapper(make_config(**fields), KNOWN_FIELDS, schema or {})
+    return RowMapper(settings(**fields), OBJECT.known_fields, schema or {})
 
 
 # --- columns to fields
@@ -147,7 +147,7 @@ def test_the_marker_may_be_nested_and_is_airbytes_own_by_default() -> None:
 def test_fields_are_the_rows_own_values_without_nulls_and_airbytes_columns(
     row: dict[str, Any], unmapped: str, with_mapping: bool
 ) -> None:
-    mapping = mapped(subscription_id="profile.id", tier="a.b") if with_mapping else []
+    mapping = mapped(subscription_id="profile.id", tier="a.b") if with_mapping else ()
     subject = mapper(field_mapping=mapping, unmapped_fields=unmapped)
     before = copy.deepcopy(row)
     found = subject.fields(row)

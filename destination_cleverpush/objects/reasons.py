@@ -1,0 +1,15 @@
+"""Why a row is rejected before any call."""
+
+from __future__ import annotations
+
+from destination_cleverpush.words import Reason
+
+MISSING_SUBSCRIPTION_ID = Reason("missing_subscription_id", "Map a column that is always filled to subscription_id.")
+INVALID_SUBSCRIPTION_ID = Reason(
+    "invalid_subscription_id", "Map a column with one text or whole number to subscription_id."
+)
+MISSING_TAGS = Reason("missing_tags", "Map a column with at least one tag ID to tags, or leave such rows out.")
+INVALID_TAGS = Reason("invalid_tags", "tags takes a comma-separated text or a list of tag IDs.")
+INVALID_VALUE = Reason("invalid_value", "Map a column with one plain value to this field, or convert it in the source.")
+
+REASONS = (MISSING_SUBSCRIPTION_ID, INVALID_SUBSCRIPTION_ID, MISSING_TAGS, INVALID_TAGS, INVALID_VALUE)

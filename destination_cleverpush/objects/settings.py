@@ -1,0 +1,42 @@
+"""What this room needs of the form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class AudienceMode(str, Enum):
+    """What is done with rows, and with rows marked as removed."""
+
+    UPSERT = "upsert"
+    ADD = "add"
+    REMOVE = "remove"
+    MIRROR = "mirror"
+
+
+@dataclass(frozen=True)
+class FieldMapping:
+    """One source column (or dotted path) and the CleverPush field that it fills."""
+
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows become calls.
+
+    Attributes:
+        object_type: a name in :data:`destination_cleverpush.objects.table.OBJECTS`.
+        removed_field: the column (or dotted path) that marks a row as removed.
+        unmapped_fields: what becomes of columns without a mapping: `send` or `ignore`.
+        email_opt_in_form_id: sent with every email; None: not sent.
+    """
+
+    object_type: str
+    audience_mode: AudienceMode
+    removed_field: str
+    field_mapping: tuple[FieldMapping, ...]
+    unmapped_fields: str
+    email_opt_in_form_id: str | None

@@ -1,0 +1,49 @@
+"""What a CleverPush object is to the rest of the connector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from destination_cleverpush.objects.settings import Settings
+from destination_cleverpush.words import Action, Operation
+
+Fields = Mapping[str, Any]
+"""A row as CleverPush's fields, nulls left out."""
+
+
+class IdKind(Enum):
+    """What a call takes the `subscription_id` for."""
+
+    EXTERNAL = "external"  # the user's own, found by the attribute `user_id`
+    NATIVE = "native"  # CleverPush's own
+
+
+@dataclass(frozen=True)
+class CleverPushObject:
+    """An object that rows can become: all that is particular to it.
+
+    Attributes:
+        name: in the configuration.
+        title: in the form.
+        known_fields: fields that the object has by itself.
+        required_fields: those without which no row can be sent.
+        told_fields: those that hold IDs, and may be told in logs.
+        put_id, remove_id: what `subscription_id` is when the row is put, and when it is removed.
+        actions: all calls that it makes.
+        put: the calls that bring a row to CleverPush. May raise :class:`destination_cleverpush.words.RowRejected`.
+        remove: the calls that take it away. May raise the same.
+    """
+
+    name: str
+    title: str
+    known_fields: frozenset[str]
+    required_fields: tuple[str, ...]
+    told_fields: tuple[str, ...]
+    put_id: IdKind
+    remove_id: IdKind
+    actions: tuple[Action, ...]
+    put: Callable[[str, Fields, Settings], list[Operation]]
+    remove: Callable[[str, Fields, Settings], list[Operation]]

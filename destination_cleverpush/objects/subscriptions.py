@@ -1,0 +1,69 @@
+"""Subscriptions (Attributes): a mapped row to one `sync` or one `unsubscribe` (CleverPush API, Subscriptions)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from destination_cleverpush.objects.settings import Settings
+from destination_cleverpush.objects.shape import CleverPushObject, Fields, IdKind
+from destination_cleverpush.objects.values import attribute, text, texts
+from destination_cleverpush.words import Action, Operation
+
+SYNC = Action(
+    "sync",
+    {"plain": "/subscription/sync", "with_channel": "/subscription/sync/{channel_id}"},
+    option="sync_endpoint",
+)
+UNSUBSCRIBE = Action("unsubscribe", {"plain": "/subscription/unsubscribe"})
+
+_WIRE_NAMES = {
+    "email": "emailAddress",
+    "phone": "phoneNumber",  # assumed by analogy with emailAddress: no public source names it
+    "country": "country",
+    "language": "language",
+}
+
+
+def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:
+    """Create or update the subscription; `subscription_id` goes as the attribute `user_id`, by which it is found.
+
+    Blank contact and profile fields are left out; an empty list of topics is sent, since it says that there are none.
+    The opt-in form goes with every email, so that CleverPush sends its double opt-in mail.
+
+    Raises:
+        RowRejected: a field's value cannot be sent.
+    """
+    payload: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
+    for name, value in fields.items():
+        if wire_name := _WIRE_NAMES.get(name):
+            if plain := text(name, value):
+                payload[wire_name] = plain
+        elif name == "topics":
+            payload["topics"] = texts(name, value)
+        elif name != "subscription_id":
+            attributes[name] = attribute(name, value)
+    if settings.email_opt_in_form_id and "emailAddress" in payload:
+        payload["emailOptInFormId"] = settings.email_opt_in_form_id
+    attributes["user_id"] = subscription_id
+    payload["customAttributes"] = attributes
+    return [Operation(SYNC, payload)]
+
+
+def remove(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
+    """Unsubscribe; here `subscription_id` is CleverPush's own ID."""
+    return [Operation(UNSUBSCRIBE, {"subscriptionId": subscription_id})]
+
+
+OBJECT = CleverPushObject(
+    name="subscriptions",
+    title="Subscriptions (Attributes)",
+    known_fields=frozenset({"subscription_id", "email", "phone", "topics", "country", "language"}),
+    required_fields=("subscription_id",),
+    told_fields=("subscription_id", "topics"),
+    put_id=IdKind.EXTERNAL,
+    remove_id=IdKind.NATIVE,
+    actions=(SYNC, UNSUBSCRIBE),
+    put=put,
+    remove=remove,
+)

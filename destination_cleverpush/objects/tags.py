@@ -1,0 +1,59 @@
+"""Tags: a mapped row to one call per tag, adding or removing it (CleverPush API, subscription tags)."""
+
+from __future__ import annotations
+
+from destination_cleverpush.objects.reasons import INVALID_TAGS, MISSING_TAGS
+from destination_cleverpush.objects.settings import Settings
+from destination_cleverpush.objects.shape import CleverPushObject, Fields, IdKind
+from destination_cleverpush.objects.values import texts
+from destination_cleverpush.words import Action, Operation, RowRejected
+
+ADD_TAG = Action(
+    "add_tag",
+    {"add_remove": "/subscription/tag/add", "tag_untag": "/subscription/tag"},
+    option="tag_endpoints",
+)
+REMOVE_TAG = Action(
+    "remove_tag",
+    {"add_remove": "/subscription/tag/remove", "tag_untag": "/subscription/untag"},
+    option="tag_endpoints",
+)
+
+
+def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
+    """Add each of the row's tags to the subscription; `subscription_id` is CleverPush's own ID.
+
+    Raises:
+        RowRejected: no tags, or tags that are not plain values.
+    """
+    return _each(ADD_TAG, subscription_id, fields)
+
+
+def remove(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
+    """Remove each of the row's tags from the subscription.
+
+    Raises:
+        RowRejected: no tags, or tags that are not plain values.
+    """
+    return _each(REMOVE_TAG, subscription_id, fields)
+
+
+def _each(action: Action, subscription_id: str, fields: Fields) -> list[Operation]:
+    tags = texts("tags", fields.get("tags", []), INVALID_TAGS)
+    if not tags:
+        raise RowRejected(MISSING_TAGS, "tags is missing or empty.")
+    return [Operation(action, {"subscriptionId": subscription_id, "tagId": tag}) for tag in tags]
+
+
+OBJECT = CleverPushObject(
+    name="tags",
+    title="Tags",
+    known_fields=frozenset({"subscription_id", "tags"}),
+    required_fields=("subscription_id", "tags"),
+    told_fields=("subscription_id", "tags"),
+    put_id=IdKind.NATIVE,
+    remove_id=IdKind.NATIVE,
+    actions=(ADD_TAG, REMOVE_TAG),
+    put=put,
+    remove=remove,
+)

@@ -1,1 +1,0 @@
-"""Writers: a mapped row to operations, pure; one module per CleverPush object."""
