@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from destination_cleverpush.api.check import check_channel
+from destination_cleverpush.api.check import check_access
+from destination_cleverpush.api.client import Client
 from destination_cleverpush.config import Config
 from destination_cleverpush.dead_letter.store import DeadLetterStore
 from destination_cleverpush.objects.plan import check_mapping
+from destination_cleverpush.objects.table import OBJECTS
 
 
 def check_connection(config: Config) -> None:
@@ -15,6 +17,7 @@ def check_connection(config: Config) -> None:
         Failure: what is wrong, and what to do about it.
     """
     check_mapping(config.objects)
-    check_channel(config.api)
+    known = OBJECTS[config.objects.object_type].known_fields
+    check_access(Client(config.api), tags="tags" in known)
     if config.rejected_records is not None:
         DeadLetterStore(config.rejected_records, "check", lambda _jobs: None, lambda _failure: None).probe()

@@ -6,46 +6,52 @@ It notes what happened, so that tests can judge it with their own, independent r
 from __future__ import annotations
 
 import heapq
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from destination_cleverpush.answers import Answer, Verdict
-from destination_cleverpush.delivery.dispatcher import Attempt, Dispatcher, Row
-from destination_cleverpush.operations import Action, Operation
-from destination_cleverpush.protocol import State, StateKind, StreamId
+from destination_cleverpush.delivery.dispatcher import Attempt, Bounds, Dispatcher
+from destination_cleverpush.words import Action, Answer, Job, Operation, Reason, State, StreamId, Verdict, one_by_one
 
 Server = Callable[[Operation, int, float], tuple[Answer, float]]
 """An operation, how often it was tried before, and the time in seconds, to the answer and its latency in seconds."""
 
+ADD = Action("add", {"only": "/add"})
+UNWELCOME = Reason("payload_refused", "Mend the row.")
+BROKEN = Reason("server_error", "Send it again.")
 TAKEN = Answer(Verdict.DELIVERED)
-REFUSED = Answer(Verdict.REJECTED, "payload_refused", "answered 400", 400, "no")
-FAILED = Answer(Verdict.RETRY, "server_error", "answered 500", 500)
+REFUSED = Answer(Verdict.REJECTED, UNWELCOME, "answered 400", 400, "no")
+FAILED = Answer(Verdict.RETRY, BROKEN, "answered 500", 500)
+
+
+class Named(NamedTuple):
+    """What a job of a test comes from: a row of this name, with so many calls."""
+
+    name: str
+    calls: int
 
 
 def throttled(delay: float | None = None) -> Answer:
-    return Answer(Verdict.THROTTLED, "server_error", "answered 429", 429, delay=delay, congested=True)
+    return Answer(Verdict.THROTTLED, BROKEN, "answered 429", 429, delay=delay, congested=True)
 
 
-def row(name: str, lane: str = "s1", operations: int = 1, stream: str = "users", *, refused: bool = False) -> Row:
+def job(name: str, lane: str = "s1", operations: int = 1, stream: str = "users", *, refused: bool = False) -> Job:
     """A row whose operations carry its name, so that the server's side can be matched with the input's."""
-    return Row(
+    calls = [] if refused else [Operation(ADD, {"row": name, "part": n}) for n in range(operations)]
+    return Job(
         StreamId(stream),
-        "" if refused else lane,
-        [] if refused else [Operation(Action.ADD_TAG, {"row": name, "part": n}) for n in range(operations)],
-        name,
+        lane if calls else "",
+        one_by_one(calls) if calls else None,
+        Named(name, len(calls)),
         size=10,
-        refusal=Answer(Verdict.REJECTED, "missing_tags", "tags is missing or empty.") if refused else None,
+        refusal=Answer(Verdict.REJECTED, UNWELCOME, "tags is missing or empty.") if refused else None,
     )
 
 
-def state(number: int, stream: str | None = None, kind: StateKind = StateKind.STREAM) -> State:
-    """A state that can be told by its number."""
-    body: dict[str, object] = {"type": kind.value, "id": number}
-    if stream:
-        body["stream"] = {"stream_descriptor": {"name": stream}}
-    return State(kind, StreamId(stream) if stream else None, json.dumps({"type": "STATE", "state": body}))
+def state(number: int, stream: str | None = None) -> State:
+    """A state that can be told by its number; without a stream, one of all streams."""
+    return State(StreamId(stream) if stream else None, 100, number)
 
 
 @dataclass
@@ -63,7 +69,7 @@ class World:
 
 
 def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
-    items: Sequence[Row | State],
+    items: Sequence[Job | State],
     server: Server,
     *,
     max_concurrency: int = 8,
@@ -88,20 +94,23 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
         sequence += 1
         heapq.heappush(happenings, (world.now + delay, sequence, action))
 
-    def on_rejected(rejected: Row, _answer: Answer) -> None:
-        world.rejected.append(rejected.reference)
-        if store_delay is None:
-            dispatcher.rejection_stored(rejected)
-        else:
-            later(store_delay, lambda: dispatcher.rejection_stored(rejected))
+    def settled(done: Job) -> None:
+        if done.refusal is not None:
+            world.rejected.append(done.origin.name)
+        later(store_delay if done.refusal is not None and store_delay else 0.0, lambda: release(done))
 
-    dispatcher = Dispatcher(max_concurrency, cap, on_rejected, random.Random(seed))
+    def release(done: Job) -> None:
+        for due in dispatcher.release([done]):
+            world.events.append(("state", due.state.content))
+            world.states.append((due.state.content, due.delivered, due.rejected))
+
+    dispatcher = Dispatcher(Bounds(max_concurrency, cap), settled, random.Random(seed))
     world = World(dispatcher)
     tries: dict[int, int] = {}
     pending = list(reversed(items))
 
     def end(attempt: Attempt, answer: Answer) -> None:
-        name = None if attempt.row.is_probe else attempt.row.reference
+        name = attempt.job.origin and attempt.job.origin.name
         world.events.append(("end", name, attempt.operation.payload["part"], answer.verdict))
         world.answers.append((attempt.started, world.now, answer))
         dispatcher.answered(attempt, answer, world.now)
@@ -111,15 +120,15 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             if not pending or dispatcher.full or dispatcher.failure:
                 break
             item = pending.pop()
-            if isinstance(item, Row):
-                dispatcher.add_row(item)
+            if isinstance(item, Job):
+                dispatcher.add(item)
             else:
                 dispatcher.add_state(item)
         if not pending:
             dispatcher.end_input()
         while dispatcher.due(world.now) == 0:
             attempt = dispatcher.next(world.now)
-            name = None if attempt.row.is_probe else attempt.row.reference
+            name = attempt.job.origin and attempt.job.origin.name
             world.events.append(("start", name, attempt.operation.payload["part"]))
             world.starts.append(world.now)
             world.most_in_flight = max(world.most_in_flight, dispatcher.in_flight)
@@ -127,11 +136,10 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             tries[id(attempt)] = tried + 1
             answer, latency = server(attempt.operation, tried, world.now)
             later(latency, lambda attempt=attempt, answer=answer: end(attempt, answer))  # type: ignore[misc]
-        for ready in dispatcher.take_ready():
-            number = json.loads(ready.state.line)["state"]["id"]
-            world.events.append(("state", number))
-            world.states.append((number, ready.delivered, ready.rejected))
-        if dispatcher.finished:
+        for due_state in dispatcher.release([]):
+            world.events.append(("state", due_state.state.content))
+            world.states.append((due_state.state.content, due_state.delivered, due_state.rejected))
+        if dispatcher.finished and not happenings:
             return world
         due = dispatcher.due(world.now)
         if due == 0:
@@ -142,6 +150,6 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             action()
         elif due is not None:
             world.now += due
-        elif not pending:
+        elif not pending and not dispatcher.finished:
             raise AssertionError("nothing can happen any more, and the sync is not over")
     raise AssertionError("the sync does not end")

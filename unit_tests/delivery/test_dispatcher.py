@@ -6,17 +6,26 @@ import random
 from collections import defaultdict
 
 import pytest
-from airbyte_cdk.models import FailureType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_cleverpush.answers import Answer, Verdict
-from destination_cleverpush.delivery import dispatcher as module
-from destination_cleverpush.delivery.dispatcher import Dispatcher, Row
-from destination_cleverpush.errors import transient_error
-from destination_cleverpush.operations import Operation
-from destination_cleverpush.protocol import State, StateKind
-from unit_tests.delivery.simulation import FAILED, REFUSED, TAKEN, Server, World, row, simulate, state, throttled
+from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
+from destination_cleverpush.errors import FailureKind, config_error, transient_error
+from destination_cleverpush.words import Answer, Job, Operation, RowRejected, Script, State, StreamId, Verdict
+from unit_tests.delivery.simulation import (
+    ADD,
+    BROKEN,
+    FAILED,
+    REFUSED,
+    TAKEN,
+    UNWELCOME,
+    Server,
+    World,
+    job,
+    simulate,
+    state,
+    throttled,
+)
 
 
 def always(answer: Answer, latency: float = 0.05) -> Server:
@@ -41,28 +50,61 @@ def starts_of(world: World) -> list[object]:
 
 
 def test_rows_of_one_subscription_go_one_after_the_other() -> None:
-    world = simulate([row("a", "s1"), row("b", "s1"), row("c", "s1")], always(TAKEN))
+    world = simulate([job("a", "s1"), job("b", "s1"), job("c", "s1")], always(TAKEN))
     assert [(event[0], event[1]) for event in world.events] == [
         ("start", "a"), ("end", "a"), ("start", "b"), ("end", "b"), ("start", "c"), ("end", "c"),
     ]  # fmt: skip
 
 
 def test_a_hot_subscription_does_not_stop_the_others() -> None:
-    hot = [row(f"hot{n}", "hot") for n in range(100)]
-    world = simulate([*hot, *(row(f"cold{n}", f"s{n}") for n in range(10))], always(TAKEN))
+    hot = [job(f"hot{n}", "hot") for n in range(100)]
+    world = simulate([*hot, *(job(f"cold{n}", f"s{n}") for n in range(10))], always(TAKEN))
     started = starts_of(world)
     assert started.index("cold9") < started.index("hot10")
 
 
-def test_the_tags_of_one_row_go_side_by_side_and_the_next_row_waits_for_all() -> None:
-    world = simulate([row("a", "s1", operations=3), row("b", "s1")], always(TAKEN))
-    assert [event[0] for event in world.events[:3]] == ["start"] * 3
-    assert starts_of(world)[3] == "b"
-    assert [event[1] for event in world.events if event[0] == "end"][:3] == ["a"] * 3
+def test_the_calls_of_one_row_go_one_after_the_other_before_the_next_row_and_other_lanes_go_on() -> None:
+    world = simulate([job("a", "s1", operations=3), job("b", "s1"), job("c", "s2")], always(TAKEN))
+    of_s1 = [event[:3] for event in world.events if event[1] in ("a", "b")]
+    parts: list[tuple[str, int]] = [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
+    assert of_s1 == [(what, *part) for part in parts for what in ("start", "end")]
+    assert starts_of(world)[1] == "c"
+
+
+def test_a_script_hears_each_answer_and_may_reject_the_row_or_fail_the_sync() -> None:
+    heard: list[Answer] = []
+
+    def script(end: Exception | None) -> Script:
+        for part in range(2):
+            heard.append((yield Operation(ADD, {"row": "a", "part": part})))
+        if end is not None:
+            raise end
+
+    def run(end: Exception | None) -> World:
+        scripted = job("a")
+        scripted.script = script(end)
+        return simulate([scripted, state(1, "users")], by_row({"a": [TAKEN]}))
+
+    assert run(None).states == [(1, 1, 0)]
+    assert heard == [TAKEN, TAKEN]
+    rejected = run(RowRejected(UNWELCOME, "It is ambiguous."))
+    assert rejected.states == [(1, 0, 1)]
+    failed = run(config_error("no"))
+    assert failed.dispatcher.failure is not None
+    assert failed.states == []
+
+
+def test_a_script_without_a_call_is_delivered_when_its_turn_comes() -> None:
+    quiet = [job(f"q{n}") for n in range(5000)]
+    for each in quiet:
+        each.script = (call for call in ())
+    world = simulate([job("a"), *quiet, job("b"), state(1, "users")], always(TAKEN))
+    assert starts_of(world) == ["a", "b"]
+    assert world.states == [(1, 5002, 0)]
 
 
 def test_a_retried_row_holds_only_its_own_lane() -> None:
-    world = simulate([row("a", "s1"), row("a2", "s1"), row("b", "s2")], by_row({"a": [FAILED, FAILED, FAILED, TAKEN]}))
+    world = simulate([job("a", "s1"), job("a2", "s1"), job("b", "s2")], by_row({"a": [FAILED, FAILED, FAILED, TAKEN]}))
     assert starts_of(world) == ["a", "b", "a", "a", "a", "a2"]
     assert world.rejected == []
     assert world.dispatcher.retries == 3
@@ -70,7 +112,7 @@ def test_a_retried_row_holds_only_its_own_lane() -> None:
 
 def test_a_state_waits_for_all_rows_before_it_and_for_none_after_it() -> None:
     world = simulate(
-        [row("a", "s1"), row("b", "s2", stream="orders"), state(1, "users"), row("c", "s3"), state(2, "users")],
+        [job("a", "s1"), job("b", "s2", stream="orders"), state(1, "users"), job("c", "s3"), state(2, "users")],
         by_row({"b": [FAILED, TAKEN]}),
     )
     assert [event for event in world.events if event[0] == "state"] == [("state", 1), ("state", 2)]
@@ -80,19 +122,19 @@ def test_a_state_waits_for_all_rows_before_it_and_for_none_after_it() -> None:
 
 
 def test_a_refused_row_is_rejected_and_counted() -> None:
-    world = simulate([row("a"), row("b", "s2"), row("c", refused=True), state(1, "users")], by_row({"b": [REFUSED]}))
+    world = simulate([job("a"), job("b", "s2"), job("c", refused=True), state(1, "users")], by_row({"b": [REFUSED]}))
     assert sorted(world.rejected) == ["b", "c"]
     assert world.states == [(1, 1, 2)]
 
 
 def test_a_rejected_row_holds_its_state_until_it_is_kept() -> None:
-    world = simulate([row("a", refused=True), state(1, "users")], always(TAKEN), store_delay=5.0)
+    world = simulate([job("a", refused=True), state(1, "users")], always(TAKEN), store_delay=5.0)
     assert world.states == [(1, 0, 1)]
     assert world.now >= 5.0
 
 
 def test_poison_is_rejected_while_others_get_through() -> None:
-    rows: list[Row | State] = [row("poison", "s0"), *(row(f"r{n}", f"s{n % 7 + 1}") for n in range(2000))]
+    rows: list[Job | State] = [job("poison", "s0"), *(job(f"r{n}", f"s{n % 7 + 1}") for n in range(2000))]
     world = simulate([*rows, state(1, "users")], by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
     assert starts_of(world).count("poison") == 4
@@ -100,14 +142,14 @@ def test_poison_is_rejected_while_others_get_through() -> None:
 
 
 def test_poison_in_the_very_last_row_is_told_from_an_outage_by_sending_a_delivered_operation_again() -> None:
-    world = simulate([row("a", "s1"), row("poison", "s2"), state(1, "users")], by_row({"poison": [FAILED]}))
+    world = simulate([job("a", "s1"), job("poison", "s2"), state(1, "users")], by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
     assert starts_of(world) == ["a", "poison", "poison", "poison", "poison", None]
     assert world.states == [(1, 1, 1)]
 
 
 def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
-    items: list[Row | State] = [row("a"), row("poison"), row("b"), state(1, "users")]
+    items: list[Job | State] = [job("a"), job("poison"), job("b"), state(1, "users")]
     world = simulate(items, by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
     assert starts_of(world)[-2:] == [None, "b"]
@@ -126,29 +168,20 @@ def failing_at_random(share: float) -> Server:
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_calls_that_fail_at_random_reject_no_good_row(share: float) -> None:
-    rows: list[Row | State] = [row(f"r{n}", f"s{n}") for n in range(2000)]
-    world = simulate([*rows[:1000], row("poison", "s0"), *rows[1000:], state(1, "users")], failing_at_random(share))
+    rows: list[Job | State] = [job(f"r{n}", f"s{n}") for n in range(2000)]
+    world = simulate([*rows[:1000], job("poison", "s0"), *rows[1000:], state(1, "users")], failing_at_random(share))
     assert world.dispatcher.failure is None
     assert world.rejected == ["poison"]
     assert world.states == [(1, 2000, 1)]
 
 
 def test_where_most_calls_fail_at_random_poison_cannot_be_told_and_the_sync_ends() -> None:
-    rows = [row(f"r{n}", f"s{n}") for n in range(500)]
-    world = simulate([row("poison", "p"), *rows], failing_at_random(0.85))
+    rows = [job(f"r{n}", f"s{n}") for n in range(500)]
+    world = simulate([job("poison", "p"), *rows], failing_at_random(0.85))
     assert world.rejected == []
     assert world.dispatcher.failure is not None
     assert "answered 500 60 times for one call" in str(world.dispatcher.failure.message)
     assert starts_of(world).count("poison") <= 60
-
-
-def test_doubtful_tags_of_the_last_row_are_told_although_another_of_them_turned_out_as_poison() -> None:
-    """Seed 0 has the third tag in doubt first; the probe would go to the very lane that still tries the first one."""
-    answers = iter([FAILED, TAKEN])
-    world = simulate([row("a", operations=3)], lambda *_: (next(answers, FAILED), 0.25), max_concurrency=1, seed=0)
-    assert world.dispatcher.failure is not None
-    assert "out of reach" in str(world.dispatcher.failure.message)
-    assert world.rejected == []
 
 
 def test_doubt_is_settled_although_the_lane_for_the_probe_was_busy_with_its_last_row() -> None:
@@ -156,7 +189,7 @@ def test_doubt_is_settled_although_the_lane_for_the_probe_was_busy_with_its_last
         name = operation.payload["row"]
         return (FAILED, 0.1) if name == "y" else (TAKEN, 60.0 if name == "x2" else 0.1)
 
-    world = simulate([row("x1", "x"), row("x2", "x"), row("y", "y")], server)
+    world = simulate([job("x1", "x"), job("x2", "x"), job("y", "y")], server)
     assert world.dispatcher.failure is None
     assert world.rejected == ["y"]
 
@@ -172,16 +205,16 @@ def test_no_newer_row_of_its_subscription_starts_beside_a_probe() -> None:
             return FAILED, 30.0 if name == "z" else 0.1
         return TAKEN, 60.0 if name == "x1" and x1 == 2 else 0.1
 
-    world = simulate([row("x1", "x"), row("x2", "x"), row("x3", "x"), row("z", "z")], server)
+    world = simulate([job("x1", "x"), job("x2", "x"), job("x3", "x"), job("z", "z")], server)
     assert world.rejected == ["x2"]
     probe_ended = next(n for n, event in enumerate(world.events) if event[:2] == ("end", None))
     assert world.events.index(("start", "x3", 0)) > probe_ended
 
 
 def test_nothing_gets_through_from_the_beginning_is_an_outage() -> None:
-    world = simulate([row("a", "s1"), row("b", "s2"), state(1, "users")], always(FAILED))
+    world = simulate([job("a", "s1"), job("b", "s2"), state(1, "users")], always(FAILED))
     assert world.dispatcher.failure is not None
-    assert world.dispatcher.failure.failure_type is FailureType.transient_error
+    assert world.dispatcher.failure.kind is FailureKind.TRANSIENT
     assert world.rejected == []
     assert world.states == []
 
@@ -193,9 +226,9 @@ def test_an_outage_in_the_middle_rejects_nothing(in_flight_at_the_end: float) ->
     def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
         return (TAKEN, in_flight_at_the_end) if now < 10 else (FAILED, 0.01)
 
-    items: list[Row | State] = []
+    items: list[Job | State] = []
     for n in range(5000):
-        items += [row(f"r{n}", f"s{n}"), state(n, "users")]
+        items += [job(f"r{n}", f"s{n}"), state(n, "users")]
     world = simulate(items, server)
     assert world.rejected == []
     assert world.dispatcher.failure is not None
@@ -208,7 +241,7 @@ def test_nobody_knocks_while_the_server_asked_to_wait() -> None:
     def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
         return (throttled(30.0), 0.05) if 1.0 <= now < 1.05 else (TAKEN, 0.05)
 
-    world = simulate([row(f"r{n}", f"s{n}") for n in range(2000)], server, max_concurrency=16)
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(2000)], server, max_concurrency=16)
     told = [end for _, end, answer in world.answers if answer.verdict is Verdict.THROTTLED]
     assert told
     assert not [start for start in world.starts if min(told) < start < max(told) + 30.0]
@@ -218,7 +251,7 @@ def test_nobody_knocks_while_the_server_asked_to_wait() -> None:
 
 
 def test_refusals_are_not_counted_as_retries() -> None:
-    world = simulate([row("a")], by_row({"a": [throttled()] * 20 + [TAKEN]}))
+    world = simulate([job("a")], by_row({"a": [throttled()] * 20 + [TAKEN]}))
     assert world.rejected == []
     assert world.dispatcher.failure is None
     assert world.dispatcher.retries == 0
@@ -226,58 +259,77 @@ def test_refusals_are_not_counted_as_retries() -> None:
 
 
 def test_a_delay_of_more_than_fifteen_minutes_ends_the_sync() -> None:
-    world = simulate([row("a")], always(throttled(15 * 60 + 1.0)))
+    world = simulate([job("a")], always(throttled(15 * 60 + 1.0)))
     assert world.dispatcher.failure is not None
     assert "15 minutes" in str(world.dispatcher.failure.message)
 
 
 def test_fifteen_minutes_without_a_success_end_the_sync() -> None:
-    world = simulate([row("a")], always(throttled(60.0)))
+    world = simulate([job("a")], always(throttled(60.0)))
     assert world.dispatcher.failure is not None
-    assert world.dispatcher.failure.failure_type is FailureType.transient_error
+    assert world.dispatcher.failure.kind is FailureKind.TRANSIENT
     assert 15 * 60 <= world.now <= 17 * 60
 
 
 def test_retry_after_on_503_holds_everybody() -> None:
-    busy = Answer(Verdict.RETRY, "server_error", "answered 503", 503, delay=7.0, congested=True)
-    world = simulate([row("a", "s1"), row("b", "s1")], by_row({"a": [busy, TAKEN]}))
+    busy = Answer(Verdict.RETRY, BROKEN, "answered 503", 503, delay=7.0, congested=True)
+    world = simulate([job("a", "s1"), job("b", "s1")], by_row({"a": [busy, TAKEN]}))
     assert world.starts[1] >= world.answers[0][1] + 7.0
     assert world.dispatcher.retries == 1
 
 
 def test_a_hard_cap_is_held_evenly() -> None:
-    world = simulate([row(f"r{n}", f"s{n}") for n in range(1000)], always(TAKEN, 0.01), cap=50.0)
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(1000)], always(TAKEN, 0.01), cap=50.0)
     assert world.now == pytest.approx(20.0, rel=0.05)
     for start in world.starts[::50]:
         assert len([s for s in world.starts if start <= s < start + 1.0]) <= 53
 
 
 def test_no_more_in_flight_than_allowed_and_all_of_it_used() -> None:
-    world = simulate([row(f"r{n}", f"s{n}") for n in range(1000)], always(TAKEN), max_concurrency=5)
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(1000)], always(TAKEN), max_concurrency=5)
     assert world.most_in_flight == 5
 
 
 def test_a_fatal_answer_stops_all_and_lets_what_is_in_flight_end() -> None:
-    fatal = Answer(Verdict.FATAL, error=transient_error("no"))
-    items = [row(f"r{n}", f"s{n}") for n in range(100)]
+    fatal = Answer(Verdict.FATAL, failure=transient_error("no"))
+    items = [job(f"r{n}", f"s{n}") for n in range(100)]
     world = simulate([*items[:50], state(1, "users"), *items[50:], state(2, "users")], by_row({"r60": [fatal]}))
     assert world.states[0] == (1, 50, 0)
     assert len(world.states) == 1
     assert len([e for e in world.events if e[0] == "start"]) == len([e for e in world.events if e[0] == "end"])
 
 
-def test_memory_is_bounded_by_rows_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_ROWS", 100)
-    valve = Dispatcher(4, None, lambda _row, _answer: None)
+def test_memory_is_bounded_by_rows_and_by_bytes() -> None:
+    valve = Dispatcher(Bounds(most_rows=100), lambda _job: None)
     for n in range(100):
         assert not valve.full
-        valve.add_row(row(f"r{n}", f"s{n}"))
+        valve.add(job(f"r{n}", f"s{n}"))
     assert valve.full
-    monkeypatch.undo()
-    valve = Dispatcher(4, None, lambda _row, _answer: None)
-    valve.add_row(row("a"))
-    valve.add_state(State(StateKind.LEGACY, None, "x" * module.MOST_BYTES))
+    valve = Dispatcher(Bounds(most_bytes=1_000), lambda _job: None)
+    valve.add(job("a"))
+    assert not valve.full
+    valve.add_state(State(None, 990, "state"))
     assert valve.full
+
+
+def test_the_pulse_says_what_the_oldest_state_waits_for() -> None:
+    settled: list[Job] = []
+    valve = Dispatcher(Bounds(), settled.append, random.Random(0))
+    assert valve.pulse(5.0).oldest_state_seconds == 0.0
+    valve.add(job("a"))
+    valve.add_state(state(1, "users"), 10.0)
+    attempt = valve.next(10.0)
+    assert (valve.pulse(12.0).oldest_state_seconds, valve.pulse(12.0).cause) == (2.0, "CleverPush's answers")
+    valve.answered(attempt, FAILED, 12.0)
+    assert valve.pulse(12.0).cause == "1 call that failed and will be tried again"
+    assert valve.due(100.0) == 0.0
+    attempt = valve.next(100.0)
+    valve.answered(attempt, throttled(30.0), 100.0)
+    assert valve.pulse(101.0).cause == "the end of a pause that CleverPush asked for (29 s)"
+    assert valve.due(200.0) == 0.0
+    valve.answered(valve.next(200.0), REFUSED, 200.0)
+    assert valve.pulse(201.0).cause == "rejected rows to be stored"
+    assert [due.state.content for due in valve.release(settled)] == [1]
 
 
 # --- the rate limit of a server: found out, and kept with few refusals
@@ -306,7 +358,7 @@ class TokenBucket:
 def test_a_servers_rate_limit_is_used_and_seldom_overrun(rate: float, burst: float, delay: float | None) -> None:
     server = TokenBucket(rate, burst, delay)
     count = int(rate * 180)
-    world = simulate([row(f"r{n}", f"s{n}") for n in range(count)], server, max_concurrency=64)
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(count)], server, max_concurrency=64)
     assert count / world.now >= 0.95 * rate
     assert server.refused <= 0.01 * (server.taken + server.refused)
 
@@ -317,22 +369,20 @@ ANSWERS = st.sampled_from([TAKEN] * 6 + [REFUSED, FAILED, FAILED, throttled(), t
 
 
 @st.composite
-def inputs(draw: st.DrawFn) -> list[Row | State]:
-    items: list[Row | State] = []
+def inputs(draw: st.DrawFn) -> list[Job | State]:
+    items: list[Job | State] = []
     for n in range(draw(st.integers(1, 40))):
         stream = draw(st.sampled_from(["users", "orders"]))
-        match draw(st.sampled_from(["row"] * 5 + ["refused", "stream", "global", "legacy"])):
+        match draw(st.sampled_from(["row"] * 5 + ["refused", "stream", "all"])):
             case "row":
                 lane = draw(st.sampled_from(["s1", "s2", "s3"]))
-                items.append(row(f"r{n}", lane, draw(st.integers(0, 3)), stream))
+                items.append(job(f"r{n}", lane, draw(st.integers(0, 3)), stream))
             case "refused":
-                items.append(row(f"r{n}", stream=stream, refused=True))
+                items.append(job(f"r{n}", stream=stream, refused=True))
             case "stream":
                 items.append(state(n, stream))
-            case "global":
-                items.append(state(n, kind=StateKind.GLOBAL))
             case _:
-                items.append(state(n, kind=StateKind.LEGACY))
+                items.append(state(n))
     return items
 
 
@@ -347,7 +397,7 @@ def inputs(draw: st.DrawFn) -> list[Row | State]:
     seed=st.integers(0, 2**16),
 )
 def test_whatever_happens_the_rules_hold(  # noqa: PLR0917 - hypothesis calls it by names
-    items: list[Row | State],
+    items: list[Job | State],
     script: list[Answer],
     latencies: list[float],
     max_concurrency: int,
@@ -368,34 +418,37 @@ def test_whatever_happens_the_rules_hold(  # noqa: PLR0917 - hypothesis calls it
         items, server, max_concurrency=max_concurrency, seed=seed,
         feed=lambda: rng.choice([0, 1, 2, 5, 50]), store_delay=store_delay,
     )  # fmt: skip
-    rows = [item for item in items if isinstance(item, Row)]
+    rows = [item for item in items if isinstance(item, Job)]
     done = settled_rows(world, rows)
     assert_order_per_lane(world, rows)
     assert_states(world, items, done)
     assert len(world.rejected) == len(set(world.rejected)), "a row was rejected twice"
     if world.dispatcher.failure is None:
-        assert done == {r.reference for r in rows}
+        assert done == {r.origin.name for r in rows}
         assert len(world.states) == len([item for item in items if isinstance(item, State)])
-        assert sum(c.delivered + c.rejected for c in world.dispatcher.streams.values()) == len(rows)
 
 
-def settled_rows(world: World, rows: list[Row]) -> set[object]:
-    """Rejected rows, and rows all of whose operations were taken: as the server saw it."""
+def settled_rows(world: World, rows: list[Job]) -> set[object]:
+    """Rejected rows, and rows all of whose calls were taken: as the server saw it."""
     taken: dict[object, set[object]] = defaultdict(set)
     for event in world.events:
         if event[0] == "end" and event[3] is Verdict.DELIVERED:
             taken[event[1]].add(event[2])
-    delivered = {r.reference for r in rows if r.refusal is None and len(taken[r.reference]) == len(r.operations)}
+    delivered = {r.origin.name for r in rows if r.origin.name not in world.rejected and len(taken[r.origin.name]) == r.origin.calls}
     return delivered | set(world.rejected)
 
 
-def assert_order_per_lane(world: World, rows: list[Row]) -> None:
+def assert_order_per_lane(world: World, rows: list[Job]) -> None:
     """Between the first start and the last end of a row, no other row of its lane has any event."""
-    lane_of = {r.reference: r.lane for r in rows}
-    order = {r.reference: n for n, r in enumerate(rows)}
+    lane_of = {r.origin.name: r.lane for r in rows}
+    order = {r.origin.name: n for n, r in enumerate(rows)}
     seen: dict[str, list[object]] = defaultdict(list)
+    under_way: dict[str, int] = defaultdict(int)
     for event in world.events:
         if event[0] in ("start", "end") and event[1] is not None:
+            name = lane_of[event[1]]
+            under_way[name] += 1 if event[0] == "start" else -1
+            assert under_way[name] in (0, 1), "two calls for one subscription at a time"
             lane = seen[lane_of[event[1]]]
             if not lane or lane[-1] != event[1]:
                 lane.append(event[1])
@@ -404,25 +457,25 @@ def assert_order_per_lane(world: World, rows: list[Row]) -> None:
         assert len(names) == len(set(names))
 
 
-def assert_states(world: World, items: list[Row | State], done: set[object]) -> None:
+def assert_states(world: World, items: list[Job | State], done: set[object]) -> None:
     """States leave in order, none before its rows, with the counts that a plain reading of the input gives."""
     expected: list[tuple[int, int, int]] = []
     covered: set[object] = set()
     rejected = set(world.rejected)
     numbers = {event[1] for event in world.events if event[0] == "state"}
-    before: list[Row] = []
-    open_rows: dict[str, list[Row]] = defaultdict(list)
+    before: list[Job] = []
+    open_rows: dict[str, list[Job]] = defaultdict(list)
     for number, item in enumerate(items):
-        if isinstance(item, Row):
+        if isinstance(item, Job):
             before.append(item)
             open_rows[item.stream.name].append(item)
             continue
         counted = open_rows.pop(item.stream.name, []) if item.stream else [r for rs in open_rows.values() for r in rs]
         if item.stream is None:
             open_rows.clear()
-        bad = len([r for r in counted if r.reference in rejected])
+        bad = len([r for r in counted if r.origin.name in rejected])
         expected.append((number, len(counted) - bad, bad))
         if number in numbers:
-            covered |= {r.reference for r in before}
+            covered |= {r.origin.name for r in before}
     assert world.states == expected[: len(world.states)]
     assert covered <= done, "a state left before its rows"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from destination_cleverpush.delivery.concurrency import AdaptiveLimit
+from destination_cleverpush.delivery.limit import AdaptiveLimit
 
 
 def answer(limit: AdaptiveLimit, times: int, latency: float, start: float = 0.0) -> float:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from destination_cleverpush.delivery.throttle import BACKOFF_BASE_SECONDS, BACKOFF_CAP_SECONDS, Throttle
+from destination_cleverpush.delivery.throttle import Throttle, ThrottleTuning
 
 
 def throttle(cap: float | None = None) -> Throttle:
@@ -45,11 +45,11 @@ def test_delays_that_the_server_does_not_name_grow_with_jitter_up_to_the_cap() -
         delays.append(gate.refused(now, now, None))
         now += delays[-1]
     for n, delay in enumerate(delays):
-        longest = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2**n)
+        longest = min(ThrottleTuning.backoff_cap_seconds, ThrottleTuning.backoff_base_seconds * 2**n)
         assert longest / 2 <= delay <= longest
     gate.started(now)
     gate.taken(now + 0.1)
-    assert gate.refused(now, now + 0.1, None) <= BACKOFF_BASE_SECONDS
+    assert gate.refused(now, now + 0.1, None) <= ThrottleTuning.backoff_base_seconds
 
 
 def test_after_a_refusal_requests_are_spread_below_the_rate_that_was_taken() -> None:
