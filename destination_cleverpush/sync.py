@@ -27,7 +27,7 @@ from destination_cleverpush.settlement.settlement import Settlement
 from destination_cleverpush.words import Complete, DueState, Job, Row, State, Stream, StreamId
 
 CANCEL_GRACE_SECONDS = 4.0
-"""How long a cancelled sync waits for what is on its way; a second less than the 5 s in which a SIGTERM has its effect."""
+"""How long a cancelled sync waits for what is on its way: a second less than a SIGTERM takes to have its effect."""
 
 
 class Sync:
@@ -78,7 +78,7 @@ class Sync:
         """
         started = time.monotonic()
         seconds = self._config.progress_interval_seconds
-        progress = Progress(self._logger, self._settlement.counts, self._read, self._engine.pulse, time.monotonic)
+        progress = Progress(self._logger, self._settlement.counts, self._read, self._engine.pulse, clock=time.monotonic)
         self._engine.start(lambda: self._feed(batches))
         failure: Failure | None = None
         try:

@@ -118,7 +118,7 @@ class Operation(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """A kind of rejection: a stable code, and what the user can do, in the words of CleverPush's and Airbyte's screens."""
+    """A kind of rejection: a stable code, and what to do, in the words of CleverPush's and Airbyte's screens."""
 
     code: str
     advice: str
@@ -161,6 +161,8 @@ class Answer:
         words: CleverPush's own words; they may quote the row.
         delay: seconds that the server asked to wait, None where it named none.
         congested: a sign that fewer requests should be in flight.
+        local: the connector or the way to CleverPush ran out of something (descriptors, connections): it judges no
+            row, and fewer requests must be in flight.
         failure: for FATAL, what ends the sync.
     """
 
@@ -171,6 +173,7 @@ class Answer:
     words: str | None = None
     delay: float | None = None
     congested: bool = False
+    local: bool = False
     failure: Failure | None = None
 
 

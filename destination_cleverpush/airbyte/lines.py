@@ -54,11 +54,11 @@ def read_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _read(fd: int) -> bytes:
-    while True:
-        try:
-            return os.read(fd, _CHUNK_BYTES)
-        except BlockingIOError:
-            select.select([fd], [], [])
+    try:
+        return os.read(fd, _CHUNK_BYTES)
+    except BlockingIOError:
+        select.select([fd], [], [])
+        return _read(fd)
 
 
 class LineParser:

@@ -123,7 +123,13 @@ class Output:
             return
         rest = memoryview(data)
         while rest:
-            try:
-                rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:
-                select.select([], [self._fd], [])
+            rest = rest[_write(self._fd, rest) :]
+
+
+def _write(fd: int, data: memoryview) -> int:
+    """Write a part, and return how many bytes that was; a descriptor that does not block is waited for."""
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        select.select([], [fd], [])
+        return 0

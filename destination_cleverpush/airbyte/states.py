@@ -2,8 +2,8 @@
 
 The platform gives each state an `id` and finds its bookkeeping by it when the state comes back (airbyte-platform
 repository, `StateWithId`); the CDK's message classes drop every field that they do not know. So a state is kept as its
-line, and only `destinationStats` is put into it. msgspec and orjson could keep raw values, too, but not the text between
-them, the order of repeated names, or half characters: this keeps every byte.
+line, and only `destinationStats` is put into it. msgspec could keep raw values, too, but not the text between them,
+repeated names, or half characters: this keeps every byte.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is sent next, and what follows from each answer. No threads, no clock, no I/O: it is told the time.
 
 A lane carries the jobs of one subscription in order; only its first job is active, and of that one call is on its way
-at a time. A job is settled once: when its script has ended.
+at a time. A job is settled once: when its script has ended. What failures mean is the judgement's to say.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from destination_cleverpush.words import (
     State,
     StreamId,
     Verdict,
-    one_by_one,
 )
 
 
@@ -55,16 +54,23 @@ class Bounds:
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """A call of the active job of a lane, tried until it is answered for good. Times are in seconds.
+    """A call, tried until it is answered for good. Times are in seconds.
 
-    `failing_since` is its first failure, or the one at which it was last given the benefit of the doubt.
+    It is one of the active job of a lane, or, without a job, one that only finds out whether CleverPush answers.
+
+    `failures` are those that count against the row; `failing_since` is the first of them, or the one at which it was
+    last given the benefit of the doubt; `witnessed`: whether CleverPush had answered for good since then when the
+    present try began. `tries_in_vain` counts failures that are nobody's fault.
     """
 
-    job: Job
+    stream: StreamId
+    job: Job | None
     operation: Operation
     failures: int = 0
     started: float = 0.0
     failing_since: float = 0.0
+    witnessed: bool = False
+    tries_in_vain: int = 0
 
 
 class Dispatcher:
@@ -72,13 +78,22 @@ class Dispatcher:
 
     Args:
         bounds: how much may be on its way.
+        witness: a read that changes nothing, for the one case in which no row can tell: see :meth:`_in_doubt`.
         settled: called with each job once its script has ended; it is still on its way, and holds states back, until
             it comes back through :meth:`release`. Called where all senders wait: quick, without I/O.
         rng: randomness for jitter.
     """
 
-    def __init__(self, bounds: Bounds, settled: Callable[[Job], None], rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        settled: Callable[[Job], None],
+        rng: random.Random | None = None,
+        witness: Operation | None = None,
+    ) -> None:
         self._bounds = bounds
+        self._patience = bounds.patience
+        self._witness = witness
         self._settled = settled
         self._rng = rng or random.Random()
         self.limit = AdaptiveLimit(bounds.most_in_flight)
@@ -94,18 +109,17 @@ class Dispatcher:
         self._delayed: list[tuple[float, int, Attempt]] = []
         self._sequence = 0
         self._judgement = Judgement(bounds.patience)
-        self._suspects: list[tuple[Attempt, Answer]] = []
-        self._probe_job: Job | None = None
+        self._asked: tuple[Attempt, Answer] | None = None  # the witness, and the answer that made it needed
         self._unreleased = 0  # settled jobs among those on their way
         self._rows = 0
         self._bytes = 0
         self._input_ended = False
-        self._last_delivered: tuple[StreamId, str, Operation] | None = None
+        self._last_delivered: tuple[StreamId, Operation] | None = None
 
     # --- the input's side
 
     def add(self, job: Job) -> None:
-        """Take a job; it starts when those before it in its lane are settled. Without a script it is settled already."""
+        """Take a job; it starts when those before it in its lane are settled. Without a script it is settled at once."""
         job.ticket = self._checkpoints.admit(job.stream)
         self._rows += 1
         self._bytes += job.size
@@ -143,6 +157,10 @@ class Dispatcher:
         """In how many seconds an attempt may start (0: now); None: only an event can change anything."""
         if self.failure is not None or self.in_flight >= self.limit.value:
             return None
+        if self._judgement.feels:
+            if self.in_flight or not (self._ready or self._delayed):
+                return None
+            return max(0.0, self._judgement.feel_at - now, self.throttle.wait(now))
         while self._delayed and self._delayed[0][0] <= now:
             self._ready.appendleft(heapq.heappop(self._delayed)[2])
         if self._ready:
@@ -151,27 +169,48 @@ class Dispatcher:
 
     def next(self, now: float) -> Attempt:
         """Start an attempt; only where :meth:`due` says that one may start now."""
-        attempt = self._ready.popleft()
+        attempt = self._feeler() if self._judgement.feels else self._ready.popleft()
         attempt.started = now
-        attempt.job.attempts += 1
+        if attempt.job is not None:
+            attempt.job.attempts += 1
+            attempt.witnessed = attempt.failures > 0 and self._judgement.alive_since(attempt.failing_since)
         self.in_flight += 1
         self.throttle.started(now)
-        self.calls[attempt.job.stream] += 1
+        self.calls[attempt.stream] += 1
         return attempt
 
     def answered(self, attempt: Attempt, answer: Answer, now: float) -> None:
         """An attempt came to its end."""
         self.in_flight -= 1
-        if answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
+        if self._asked is not None and attempt is self._asked[0]:
+            self._witness_answered(answer, self._asked[1], now)
+        elif answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
+            if self._judgement.feels:
+                self.limit.restart()  # many may come back at this moment
             self.limit.answered(attempt.started, now, self.in_flight + 1)
             self.throttle.taken(now)
             self._judgement.answered(attempt.started, attempt.failures)
-            self._done(attempt, answer)  # first, since a probe may need the lane that this frees
-            self._clear_suspects(now)
+            self._done(attempt, answer)
         elif answer.verdict is Verdict.FATAL:
             self.fail(answer.failure or transient_error(f"CleverPush {answer.summary}."))
         else:
             self._troubled(attempt, answer, now)
+
+    def watch(self, now: float) -> float | None:
+        """End the sync where nothing was answered for good for too long, also where no answer comes at all.
+
+        Returns in how many seconds to look again, None while all is well.
+        """
+        left = self._judgement.patience_ends() - now
+        if left <= 0:
+            self.fail(
+                transient_error(
+                    f"CleverPush took nothing for {self._patience.longest_delay_seconds / 60:.0f} minutes. The rows "
+                    "that were not delivered will be sent again with the next attempt. If it goes on, reduce the "
+                    "frequency of your sync schedule."
+                )
+            )
+        return left if left != float("inf") else None
 
     def fail(self, failure: Failure) -> None:
         """Start nothing any more; what is in flight may still be answered. The first failure counts."""
@@ -223,7 +262,7 @@ class Dispatcher:
             return "rejected rows to be stored"
         if (pause := self.throttle.wait(now)) > 1:
             return f"the end of a pause that CleverPush asked for ({pause:.0f} s)"
-        if retried := len(self._delayed) + len(self._suspects):
+        if retried := len(self._delayed):
             return f"{retried} call{'' if retried == 1 else 's'} that failed and will be tried again"
         return "CleverPush's answers"
 
@@ -232,7 +271,7 @@ class Dispatcher:
         lane = self._lanes[name]
         while True:
             if (operation := self._advance(lane[0], None)) is not None:
-                self._ready.append(Attempt(lane[0], operation))
+                self._ready.append(Attempt(lane[0].stream, lane[0], operation))
                 return
             if lane[0].script is not None:
                 return  # it has failed the sync
@@ -262,14 +301,14 @@ class Dispatcher:
     def _done(self, attempt: Attempt, answer: Answer) -> None:
         """A call is answered for good."""
         job = attempt.job
-        is_probe = job is self._probe_job
+        if job is None:
+            return
         if answer.verdict is Verdict.DELIVERED:
-            if not is_probe:
-                self._last_delivered = (job.stream, job.lane, attempt.operation)
+            self._last_delivered = (job.stream, attempt.operation)
         elif job.refusal is None:
             job.refusal = answer
         if (operation := self._advance(job, answer)) is not None:
-            self._ready.appendleft(Attempt(job, operation))  # before younger rows: its state is the older one
+            self._ready.appendleft(Attempt(job.stream, job, operation))  # before younger rows
             return
         if job.script is not None:
             return  # it has failed the sync
@@ -282,23 +321,28 @@ class Dispatcher:
             del self._lanes[job.lane]
 
     def _settle(self, job: Job) -> None:
-        if job is self._probe_job:
-            self._probe_job = None
-        else:
-            self._unreleased += 1
-            self._settled(job)
+        self._unreleased += 1
+        self._settled(job)
 
-    def _clear_suspects(self, now: float) -> None:
-        """CleverPush gave a definite answer to a request: rows that failed before it started failed by themselves."""
-        if self._suspects and self._probe_job is None:  # else the probe tells, and no newer row may start beside it
-            suspects, self._suspects = self._suspects, []
-            for suspect, answer in suspects:
-                self._used_up(suspect, answer, now)
+    def _feeler(self) -> Attempt:
+        """The one call that finds out whether CleverPush answers again; nothing else is in flight.
+
+        By turns: the call that was delivered last, once more, which has proven to be good; one that failed; and a fresh
+        one. The first does no harm: no newer call of its subscription is in flight, and one that was tried will be
+        tried again.
+        """
+        if self._asked is not None:
+            return self._asked[0]
+        turn = self._judgement.felt
+        if self._last_delivered is not None and turn % 2:
+            return Attempt(self._last_delivered[0], None, self._last_delivered[1])
+        if self._delayed and (turn // 2 % 2 or not self._ready):
+            return heapq.heappop(self._delayed)[2]
+        return self._ready.popleft()
 
     def _troubled(self, attempt: Attempt, answer: Answer, now: float) -> None:
         """A refusal to take more (429), or a failure that may pass."""
-        longest = self._bounds.patience.longest_delay_seconds
-        self._judgement.troubled(attempt.started)
+        longest = self._patience.longest_delay_seconds
         if (answer.delay or 0.0) > longest:
             self.fail(
                 transient_error(
@@ -307,38 +351,41 @@ class Dispatcher:
                     "sync schedule, or split the audience into smaller segments on staggered schedules."
                 )
             )
-        elif self._judgement.given_up(now):
-            self.fail(
-                transient_error(
-                    f"CleverPush took nothing for {longest / 60:.0f} minutes (it last {answer.summary}). The rows that "
-                    "were not delivered will be sent again with the next attempt. If it goes on, reduce the frequency "
-                    "of your sync schedule."
-                )
-            )
         if answer.verdict is Verdict.THROTTLED:
+            self._judgement.refused(attempt.started)
             self.throttled += 1
             self.throttle.refused(attempt.started, now, answer.delay)
             if not self.throttle.paces:
                 self.limit.restart()  # nothing is known that would spread the requests after the pause
-            self._ready.appendleft(attempt)
-            return
+            if attempt.job is not None:
+                self._ready.appendleft(attempt)
+        else:
+            self._failed(attempt, answer, now)
+        self.watch(now)
+
+    def _failed(self, attempt: Attempt, answer: Answer, now: float) -> None:
+        self._judgement.failed(attempt.started, now)
+        if answer.local:
+            self.limit.exhausted(self.in_flight, now)
+            attempt.tries_in_vain += 1
+        else:
+            attempt.failures += 1
+            if attempt.failures == 1:
+                attempt.failing_since = now
         if answer.congested:
             self.limit.congested(attempt.started, now)
-        attempt.failures += 1
-        if attempt.failures == 1:
-            attempt.failing_since = now
         if answer.delay:
             self.throttle.pause(now, answer.delay)
-        is_probe = attempt.job is self._probe_job
-        if is_probe and not self._judgement.may_be_chance(attempt.failures):
-            self.fail(self._outage(answer))
-        elif attempt.failures > self._bounds.patience.retries and not is_probe:
-            self._used_up(attempt, answer, now)
-        else:
-            self._retry(attempt, answer, now)
+        if attempt.job is not None:
+            if attempt.failures > self._patience.retries and attempt.witnessed and not answer.local:
+                self._used_up(attempt, answer, now)
+            else:
+                self._retry(attempt, answer, now)
+        if (seconds := self._judgement.outage_since(now)) is not None:
+            self._outage(answer, seconds)
 
     def _retry(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        if attempt.failures >= self._bounds.patience.most_tries:
+        if attempt.failures >= self._patience.most_tries:
             self.fail(
                 transient_error(
                     f"CleverPush {answer.summary} {_times(attempt.failures)} for one call, while others got through "
@@ -347,54 +394,53 @@ class Dispatcher:
             )
             return
         self.retries += 1
-        longest = min(self._bounds.retry_cap_seconds, self._bounds.retry_base_seconds * 2.0 ** (attempt.failures - 1))
+        doublings = attempt.failures + attempt.tries_in_vain - 1
+        longest = min(self._bounds.retry_cap_seconds, self._bounds.retry_base_seconds * 2.0**doublings)
         due = now + max(answer.delay or 0.0, self._rng.random() * longest)
         self._sequence += 1
         heapq.heappush(self._delayed, (due, self._sequence, attempt))
 
     def _used_up(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        """The retries of a call are used up: the row is poison, or CleverPush is out or failing at random."""
-        if self._judgement.alive_since(attempt.failing_since):
-            if self._judgement.may_be_chance(attempt.failures):
-                attempt.failing_since = now
-                self._retry(attempt, answer, now)
-            else:
-                often = f"{answer.summary} {_times(attempt.failures)} for this row"
-                self._done(attempt, Answer(Verdict.REJECTED, answer.reason, often, answer.status, answer.words))
-        elif self._last_delivered is None:
-            self.fail(self._outage(answer))
-        else:
-            self._suspects.append((attempt, answer))
-        self._probe()  # whatever became of this one, it may have been what stood in the way
-
-    def _probe(self) -> None:
-        """Where rows are in doubt, send the operation that was delivered last once more.
-
-        Whether it goes through tells poison from outage.
-
-        It is harmless where no newer operation of its subscription can be on its way: its lane is empty, or stuck at a
-        row that is in doubt itself. If neither holds, the rows in that lane will tell.
-        """
-        if not self._suspects or self._probe_job is not None or self._last_delivered is None:
+        """The retries of a call are used up, and CleverPush has answered others since it first failed."""
+        if self._judgement.may_be_chance(attempt.failures):
+            attempt.failing_since = now
+            self._retry(attempt, answer, now)
             return
-        stream, name, operation = self._last_delivered
-        if busy := self._lanes.get(name):
-            if all(attempt.job is not busy[0] for attempt, _ in self._suspects):
-                return
-            name = _PROBE_LANE
-        self._probe_job = job = Job(stream, name, one_by_one([operation]))
-        self._lanes[name] = deque((job,))
-        self._activate(name)
+        often = f"{answer.summary} {_times(attempt.failures)} for this row"
+        self._done(attempt, Answer(Verdict.REJECTED, answer.reason, often, answer.status, answer.words))
 
-    def _outage(self, answer: Answer) -> Failure:
-        return transient_error(
-            f"CleverPush is out of reach: it {answer.summary}, {self._bounds.patience.retries} retries did not help, "
-            "and nothing else got through meanwhile. The rows that were not delivered will be sent again with the "
-            "next attempt."
+    def _outage(self, answer: Answer, seconds: float) -> None:
+        """Nothing got through for long: an outage, unless there is but one row, and nothing that could tell.
+
+        Then a read is asked for, lest a single row that CleverPush cannot take ends each sync anew. For more rows it
+        tells nothing: where reads work and no write does, CleverPush is out all the same.
+        """
+        alone = self._input_ended and self._rows - self._unreleased == 1 and self._last_delivered is None
+        its_fault = bool(self._delayed) and self._delayed[0][2].failures > self._patience.retries
+        if alone and its_fault and self._witness is not None:
+            self._asked = (Attempt(self._delayed[0][2].stream, None, self._witness), answer)
+            return
+        self.fail(
+            transient_error(
+                f"CleverPush is out of reach: it {answer.summary}, and nothing got through for {seconds:.0f} seconds. "
+                "The rows that were not delivered will be sent again with the next attempt."
+            )
         )
 
-
-_PROBE_LANE = ""  # no subscription ID is blank
+    def _witness_answered(self, answer: Answer, last: Answer, now: float) -> None:
+        self._asked = None
+        if answer.verdict is not Verdict.DELIVERED:
+            self.fail(
+                transient_error(
+                    f"CleverPush is out of reach: it {last.summary} for a row, and {answer.summary} when it was asked "
+                    "for the channel. The row will be sent again with the next attempt."
+                )
+            )
+            return
+        self._judgement.answered(now, 0)
+        attempt = heapq.heappop(self._delayed)[2]
+        often = f"{last.summary} {_times(attempt.failures)} for this row, while the channel could be read"
+        self._done(attempt, Answer(Verdict.REJECTED, last.reason, often, last.status, last.words))
 
 
 def _times(count: int) -> str:

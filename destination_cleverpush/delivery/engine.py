@@ -115,7 +115,7 @@ class Engine:
             return due
 
     def left(self) -> float | None:
-        """Seconds until the sync is over at the latest; 0 when it is over, None while nothing limits it.
+        """Seconds until it is to be asked again; 0 when the sync is over, None while nothing presses.
 
         Raises:
             Exception: an unforeseen one of one of the threads.
@@ -125,9 +125,12 @@ class Engine:
                 raise self._crashed
             if self.dispatcher.finished:
                 return 0.0
-            if self.dispatcher.failure is None:
-                return None
             now = time.monotonic()
+            if self.dispatcher.failure is None:
+                look_again = self.dispatcher.watch(now)
+                if self.dispatcher.failure is None:
+                    return look_again
+                self._changed()
             self._latest_end = min(self._latest_end, now + self._grace)
             return max(0.0, self._latest_end - now)
 

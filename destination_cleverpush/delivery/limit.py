@@ -20,6 +20,7 @@ class LimitTuning:
         risen: how many times the usual latency counts as congestion,
         slack_seconds: and by how much it must have risen besides, since the shortest latencies vary most.
         cut_doubling, cut_climbing: what such a rise leaves of the limit, while it doubles and later.
+        reopen_seconds: after which one more is tried where more in flight than there are connections for had failed.
         helped: a cut that leaves more than this share of the latency did not help: load is not its cause.
     """
 
@@ -31,14 +32,17 @@ class LimitTuning:
     cut_doubling: float = 0.5
     cut_climbing: float = 0.8
     helped: float = 0.9
+    reopen_seconds: float = 10.0
 
 
 class AdaptiveLimit:
     """The number of requests that may be in flight, between 1 and `maximum`. Times are in seconds."""
 
-    def __init__(self, maximum: int, tuning: LimitTuning = LimitTuning()) -> None:  # noqa: B008 - immutable
+    def __init__(self, maximum: int, tuning: LimitTuning = LimitTuning()) -> None:
         self._tuning = tuning
         self._maximum = maximum
+        self._ceiling = maximum  # what there are connections for, as far as is known
+        self._ceiling_at = float("-inf")
         self._limit = float(min(tuning.start, maximum))
         self._doubling = True
         self._cut_at = float("-inf")
@@ -57,7 +61,7 @@ class AdaptiveLimit:
         """A request was answered; `in_flight` counts it. The limit grows only while it is what holds requests back."""
         if in_flight >= int(self._limit):
             grown = self._limit + (1 if self._doubling else 1 / self._limit)
-            self._limit = min(grown, float(self._maximum))
+            self._limit = min(grown, float(self._top(now)))
         if started < self._cut_at:
             return  # its latency is that of the load before the cut
         self._sum += now - started
@@ -74,10 +78,21 @@ class AdaptiveLimit:
         self._doubling = False
         self._limit = max(1.0, self._limit * (factor or self._tuning.cut))
 
+    def exhausted(self, in_flight: int, now: float) -> None:
+        """A request could not be made at all: there are connections for those in flight, and for no more."""
+        self._ceiling = max(1, min(self._ceiling, in_flight))
+        self._ceiling_at = now
+        self._limit = min(self._limit, float(self._ceiling))
+
     def restart(self) -> None:
         """Begin with one request again, and double from there: nobody knows what the server takes after a pause."""
         self._limit = 1.0
         self._doubling = True
+
+    def _top(self, now: float) -> int:
+        if self._ceiling < self._maximum and now - self._ceiling_at > self._tuning.reopen_seconds:
+            self._ceiling, self._ceiling_at = self._ceiling + 1, now
+        return self._ceiling
 
     def _judge_latency(self, mean: float, started: float, now: float) -> None:
         """Lower the limit when latency has doubled; if that does not help, load is not the cause: accept it."""

@@ -11,7 +11,6 @@ from collections import deque
 from dataclasses import dataclass
 
 
-
 @dataclass(frozen=True)
 class PaceTuning:
     """The shape of the climb and of the probes.
@@ -50,7 +49,7 @@ class PaceTuning:
 class Pace:
     """An estimate of how many requests per second the server takes; none before its first refusal."""
 
-    def __init__(self, tuning: PaceTuning = PaceTuning()) -> None:  # noqa: B008 - immutable
+    def __init__(self, tuning: PaceTuning = PaceTuning()) -> None:
         self._tuning = tuning
         self._taken: deque[float] = deque()  # when requests were taken, since the last pause
         self._paused_at = 0.0
@@ -100,7 +99,8 @@ class Pace:
         tested = self.rate(now)
         confirmed = False
         if tested is not None and self._ceiling is not None:
-            confirmed = active >= self._tuning.meter_seconds and abs(most / self._ceiling - 1) < self._tuning.confirmed_within
+            near = abs(most / self._ceiling - 1) < self._tuning.confirmed_within
+            confirmed = near and active >= self._tuning.meter_seconds
             # A burst that the server had saved up hides for a while that it was asked for too much.
             hidden = self._tuning.hidden_by_burst_seconds / active if active >= self._tuning.meter_seconds else 0.0
             most = min(most, tested * (1 - hidden))

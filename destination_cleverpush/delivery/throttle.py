@@ -38,7 +38,7 @@ class Throttle:
         self,
         cap: float | None,
         rng: random.Random,
-        tuning: ThrottleTuning = ThrottleTuning(),  # noqa: B008 - immutable
+        tuning: ThrottleTuning = ThrottleTuning(),
     ) -> None:
         self._tuning = tuning
         self._cap = cap
@@ -100,8 +100,7 @@ class Throttle:
         return self._pace.known or self._cap is not None
 
     def _backoff(self) -> float:
-        longest = min(
-            self._tuning.backoff_cap_seconds, self._tuning.backoff_base_seconds * 2.0 ** min(self._refusals_in_a_row, 16)
-        )
+        doubled = self._tuning.backoff_base_seconds * 2.0 ** min(self._refusals_in_a_row, 16)
+        longest = min(self._tuning.backoff_cap_seconds, doubled)
         self._refusals_in_a_row += 1
         return longest / 2 + self._rng.random() * longest / 2

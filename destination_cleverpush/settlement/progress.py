@@ -26,6 +26,7 @@ class Progress:
         counts: Counts,
         read: Mapping[StreamId, int],
         pulse: Callable[[], Pulse],
+        *,
         clock: Callable[[], float],
         long_seconds: float = 60.0,
     ) -> None:

@@ -57,7 +57,7 @@ class Valve(Protocol):
         """Let go of settled jobs; returns the states that may leave now, in order."""
 
     def left(self) -> float | None:
-        """Seconds until the sync is over at the latest; 0 when it is over, None while nothing limits it."""
+        """Seconds until it is to be asked again; 0 when the sync is over, None while nothing presses."""
 
     def stop(self, failure: Failure) -> None:
         """End the sync with a failure."""
@@ -146,10 +146,7 @@ class Settlement:
         """What was settled to the end, and what the keepers still hold."""
         released = self._settle(self._arrived(0.0), valve)
         for keeper in self._keepers:
-            try:
-                keeper.close()
-            except Failure as failure:
-                valve.stop(failure)
+            _close(keeper, valve)
         released += self._settle(self._arrived(0.0), valve)
         if due := valve.release(released):
             yield due
@@ -221,3 +218,10 @@ class Settlement:
     def _number(self, stream: StreamId) -> int:
         self._told[stream] += 1
         return self._told[stream]
+
+
+def _close(keeper: Keeper, valve: Valve) -> None:
+    try:
+        keeper.close()
+    except Failure as failure:
+        valve.stop(failure)

@@ -77,6 +77,7 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
     seed: int = 0,
     feed: Callable[[], int] = lambda: 1_000_000,
     store_delay: float | None = None,
+    witness: Operation | None = None,
     most_events: int = 2_000_000,
 ) -> World:
     """Run the items through a dispatcher until it ends.
@@ -104,13 +105,13 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             world.events.append(("state", due.state.content))
             world.states.append((due.state.content, due.delivered, due.rejected))
 
-    dispatcher = Dispatcher(Bounds(max_concurrency, cap), settled, random.Random(seed))
+    dispatcher = Dispatcher(Bounds(max_concurrency, cap), settled, random.Random(seed), witness)
     world = World(dispatcher)
     tries: dict[int, int] = {}
     pending = list(reversed(items))
 
     def end(attempt: Attempt, answer: Answer) -> None:
-        name = attempt.job.origin and attempt.job.origin.name
+        name = attempt.job and attempt.job.origin.name
         world.events.append(("end", name, attempt.operation.payload["part"], answer.verdict))
         world.answers.append((attempt.started, world.now, answer))
         dispatcher.answered(attempt, answer, world.now)
@@ -128,7 +129,7 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             dispatcher.end_input()
         while dispatcher.due(world.now) == 0:
             attempt = dispatcher.next(world.now)
-            name = attempt.job.origin and attempt.job.origin.name
+            name = attempt.job and attempt.job.origin.name
             world.events.append(("start", name, attempt.operation.payload["part"]))
             world.starts.append(world.now)
             world.most_in_flight = max(world.most_in_flight, dispatcher.in_flight)

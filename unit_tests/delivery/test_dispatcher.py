@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.errors import FailureKind, config_error, transient_error
-from destination_cleverpush.words import Answer, Job, Operation, RowRejected, Script, State, StreamId, Verdict
+from destination_cleverpush.words import Answer, Job, Operation, RowRejected, Script, State, Verdict
 from unit_tests.delivery.simulation import (
     ADD,
     BROKEN,
@@ -141,10 +141,21 @@ def test_poison_is_rejected_while_others_get_through() -> None:
     assert world.states == [(1, 2000, 1)]
 
 
+def test_a_row_that_failed_in_a_short_outage_alone_is_not_rejected_after_it() -> None:
+    def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        return (FAILED if 5.0 < now < 35.0 else TAKEN), 0.05
+
+    world = simulate([*(job(f"r{n}", f"s{n}") for n in range(2000)), state(1, "users")], server, max_concurrency=4)
+    assert world.now > 35.0
+    assert world.dispatcher.failure is None
+    assert world.rejected == []
+    assert world.states == [(1, 2000, 0)]
+
+
 def test_poison_in_the_very_last_row_is_told_from_an_outage_by_sending_a_delivered_operation_again() -> None:
     world = simulate([job("a", "s1"), job("poison", "s2"), state(1, "users")], by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
-    assert starts_of(world) == ["a", "poison", "poison", "poison", "poison", None]
+    assert starts_of(world) == ["a", *["poison"] * 5, None, "poison"]
     assert world.states == [(1, 1, 1)]
 
 
@@ -152,7 +163,7 @@ def test_poison_behind_a_delivered_row_of_the_same_subscription() -> None:
     items: list[Job | State] = [job("a"), job("poison"), job("b"), state(1, "users")]
     world = simulate(items, by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
-    assert starts_of(world)[-2:] == [None, "b"]
+    assert starts_of(world)[-3:] == [None, "poison", "b"]
     assert world.states == [(1, 2, 1)]
 
 
@@ -180,7 +191,7 @@ def test_where_most_calls_fail_at_random_poison_cannot_be_told_and_the_sync_ends
     world = simulate([job("poison", "p"), *rows], failing_at_random(0.85))
     assert world.rejected == []
     assert world.dispatcher.failure is not None
-    assert "answered 500 60 times for one call" in str(world.dispatcher.failure.message)
+    assert world.dispatcher.failure.kind is FailureKind.TRANSIENT
     assert starts_of(world).count("poison") <= 60
 
 
@@ -194,29 +205,97 @@ def test_doubt_is_settled_although_the_lane_for_the_probe_was_busy_with_its_last
     assert world.rejected == ["y"]
 
 
-def test_no_newer_row_of_its_subscription_starts_beside_a_probe() -> None:
-    x1 = 0
-
-    def server(operation: Operation, tried: int, _now: float) -> tuple[Answer, float]:
-        nonlocal x1
-        name = operation.payload["row"]
-        x1 += name == "x1"
-        if name == "x2" or (name == "z" and tried == 0):
-            return FAILED, 30.0 if name == "z" else 0.1
-        return TAKEN, 60.0 if name == "x1" and x1 == 2 else 0.1
-
-    world = simulate([job("x1", "x"), job("x2", "x"), job("x3", "x"), job("z", "z")], server)
-    assert world.rejected == ["x2"]
-    probe_ended = next(n for n, event in enumerate(world.events) if event[:2] == ("end", None))
-    assert world.events.index(("start", "x3", 0)) > probe_ended
-
-
-def test_nothing_gets_through_from_the_beginning_is_an_outage() -> None:
+def test_a_minute_in_which_nothing_gets_through_from_the_beginning_is_an_outage() -> None:
     world = simulate([job("a", "s1"), job("b", "s2"), state(1, "users")], always(FAILED))
     assert world.dispatcher.failure is not None
     assert world.dispatcher.failure.kind is FailureKind.TRANSIENT
+    assert "out of reach" in world.dispatcher.failure.message
+    assert 60 <= world.now <= 80
     assert world.rejected == []
     assert world.states == []
+
+
+def test_while_nothing_succeeds_one_call_at_a_time_feels_its_way() -> None:
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(2000)], always(FAILED, 0.01), max_concurrency=64)
+    assert world.dispatcher.failure is not None
+    assert len(world.starts) < 40
+    pauses = [later - start for start, later in zip(world.starts[6:], world.starts[7:], strict=False)]
+    assert pauses == pytest.approx(sorted(pauses))
+    assert world.rejected == []
+
+
+def test_the_limit_opens_again_with_the_first_success() -> None:
+    def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        return (FAILED if now < 20.0 else TAKEN), 0.05
+
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(3000)], server, max_concurrency=16)
+    assert world.dispatcher.failure is None
+    assert world.rejected == []
+    first = next(end for _, end, answer in world.answers if answer is TAKEN)
+    assert world.now - first < 3000 * 0.05 / 16 + 5
+
+
+def test_calls_that_time_out_are_an_outage_after_a_minute_too() -> None:
+    silent = Answer(Verdict.RETRY, BROKEN, "gave no answer within 3 s", congested=True)
+
+    def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        return (TAKEN, 0.05) if now < 10.0 else (silent, 3.0)
+
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(20_000)], server, max_concurrency=16)
+    assert world.dispatcher.failure is not None
+    assert "out of reach" in world.dispatcher.failure.message
+    assert 70 <= world.now <= 10 + 3 + 60 + 15 + 3
+
+
+def test_where_there_is_but_one_row_a_read_tells_whether_it_is_poison() -> None:
+    read = Operation(ADD, {"row": "read", "part": 0})
+
+    def run(answers: dict[str, list[Answer]], *rows: Job) -> World:
+        return simulate([*rows, state(1, "users")], by_row(answers), witness=read)
+
+    poisonous = run({"a": [FAILED]}, job("a"))
+    assert poisonous.rejected == ["a"]
+    assert poisonous.states == [(1, 0, 1)]
+    assert 60 <= poisonous.now <= 90
+    alone = run({"a": [FAILED], "read": [FAILED]}, job("a"))
+    two = run({"a": [FAILED], "b": [FAILED]}, job("a"), job("b", "s2"))
+    for out in (alone, two):
+        assert out.dispatcher.failure is not None
+        assert out.rejected == []
+        assert out.states == []
+
+
+def test_where_the_connector_runs_out_of_connections_fewer_are_in_flight_and_no_row_is_judged() -> None:
+    exhausted = Answer(Verdict.RETRY, BROKEN, "could not be connected to", local=True)
+    in_flight: list[float] = []
+    refused = 0
+
+    def server(_operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
+        nonlocal refused
+        in_flight[:] = [end for end in in_flight if end > now]
+        if len(in_flight) >= 8:
+            refused += 1
+            return exhausted, 0.001
+        in_flight.append(now + 0.05)
+        return TAKEN, 0.05
+
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(4000)], server, max_concurrency=256)
+    assert world.dispatcher.failure is None
+    assert world.rejected == []
+    assert refused < 200
+    assert world.now < 4000 * 0.05 / 8 * 1.5
+
+
+def test_nothing_is_taken_for_fifteen_minutes_and_no_answer_comes() -> None:
+    valve = Dispatcher(Bounds(), lambda _job: None)
+    valve.add(job("a", "s1"))
+    valve.add(job("b", "s2"))
+    valve.answered(valve.next(0.0), throttled(1.0), 0.5)
+    assert valve.watch(0.5) == pytest.approx(15 * 60 - 0.5)
+    valve.next(2.0)
+    assert valve.watch(15 * 60 + 1.0) is not None
+    assert valve.failure is not None
+    assert "took nothing for 15 minutes" in valve.failure.message
 
 
 @pytest.mark.parametrize("in_flight_at_the_end", [0.05, 2.0])
@@ -434,7 +513,11 @@ def settled_rows(world: World, rows: list[Job]) -> set[object]:
     for event in world.events:
         if event[0] == "end" and event[3] is Verdict.DELIVERED:
             taken[event[1]].add(event[2])
-    delivered = {r.origin.name for r in rows if r.origin.name not in world.rejected and len(taken[r.origin.name]) == r.origin.calls}
+    delivered = {
+        r.origin.name
+        for r in rows
+        if r.origin.name not in world.rejected and len(taken[r.origin.name]) == r.origin.calls
+    }
     return delivered | set(world.rejected)
 
 
