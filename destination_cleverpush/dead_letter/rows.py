@@ -12,7 +12,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from destination_cleverpush.rejected import RejectedRow
+from destination_cleverpush.words import RejectedRow, StreamId
 
 SUFFIX = ".jsonl.gz"
 
@@ -25,8 +25,8 @@ _STRING_OR_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
 def encode(row: RejectedRow) -> bytes:
     """The row as one line, ended by a line feed."""
     line = {
-        "stream": row.stream,
-        "namespace": row.namespace,
+        "stream": row.stream.name,
+        "namespace": row.stream.namespace,
         "position": row.position,
         "subscription_id": row.subscription_id,
         "code": row.code,
@@ -59,14 +59,14 @@ def sync_label(sync_id: int | None, started: datetime) -> str:
     return f"sync-{sync_id}" if sync_id is not None else f"{started.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}"
 
 
-def folder(stream: str, namespace: str | None, label: str) -> str:
+def folder(stream: StreamId, label: str) -> str:
     """The folder of a stream's rows of one sync, relative to the store's path: `<namespace>.<stream>/<sync label>`.
 
     Letters, digits, `_` and `-` stand for themselves, every other byte of the UTF-8 text is `=` and two hex digits: so
     the first `.` always ends a namespace, and different streams have different folders. A very long name is cut and
     ended by its digest.
     """
-    name = f"{_safe(namespace)}.{_safe(stream)}" if namespace else _safe(stream)
+    name = f"{_safe(stream.namespace)}.{_safe(stream.name)}" if stream.namespace else _safe(stream.name)
     return f"{name}/{_safe(label)}"
 
 

@@ -7,18 +7,18 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from destination_cleverpush.dead_letter.objects import CHECK_PATIENCE, open_objects
 from destination_cleverpush.dead_letter.rows import encode, folder, part_name
-from destination_cleverpush.dead_letter.settings import Settings
-from destination_cleverpush.errors import system_error, transient_error
-from destination_cleverpush.protocol import StreamId
-from destination_cleverpush.rejected import RejectedRow
+from destination_cleverpush.errors import Failure, system_error, transient_error
+from destination_cleverpush.storage.objects import CHECK_PATIENCE, SYNC_PATIENCE, open_objects
+from destination_cleverpush.storage.settings import Settings
+from destination_cleverpush.words import Job, RejectedRow, StreamId
+
+NAME = "The dead letter store"
+"""As messages call it."""
 
 _LOGGER = logging.getLogger("airbyte")
 _ROWS_PER_FLUSH = 5_000
@@ -44,62 +44,67 @@ class DeadLetterStore:
     Args:
         settings: where to.
         sync_label: names the sync's folder, see :func:`.rows.sync_label`.
+        on_kept: called from the store's thread once rows are durable: one call for the jobs of each stream in a flush.
         on_failure: called once, from the store's thread, when the store cannot be written; no row is stored afterwards.
         flush_interval_seconds: how long a row waits for company.
         roll_bytes: compressed bytes after which a stream's next object begins. Per stream, the store holds at most
             this and the rows of one flush in memory.
+        patience: how long a request to a cloud store may be tried again.
 
     Raises:
-        AirbyteTracedException: `config_error` where the settings cannot work. Nothing is written yet.
+        Failure: `config_error` where the settings cannot work. Nothing is written yet.
     """
 
     def __init__(
         self,
         settings: Settings,
         sync_label: str,
-        on_failure: Callable[[AirbyteTracedException], None],
+        on_kept: Callable[[list[Job]], None],
+        on_failure: Callable[[Failure], None],
         *,
         flush_interval_seconds: float = 2.0,
         roll_bytes: int = 8 * 1024 * 1024,
+        patience: timedelta = SYNC_PATIENCE,
     ) -> None:
-        self._settings = settings
-        self._objects = open_objects(settings)
+        self._objects = open_objects(settings, NAME, patience)
         self._label = sync_label
+        self._on_kept = on_kept
         self._on_failure = on_failure
         self._flush_interval = flush_interval_seconds
         self._roll_bytes = roll_bytes
         self._started = datetime.now(timezone.utc)
         self._parts: dict[StreamId, _Part] = {}
         self._changed = threading.Condition()
-        self._pending: list[tuple[RejectedRow, Callable[[], None]]] = []
+        self._pending: list[tuple[Job, RejectedRow]] = []
         self._closing = False
-        self._failure: AirbyteTracedException | None = None
+        self._failure: Failure | None = None
         self._deadline = float("inf")
         self._ended = True  # the thread, or it has not begun
 
-    def add(self, row: RejectedRow, stored: Callable[[], None]) -> None:
-        """Take a row to be stored soon; never waits for the store.
+    def keep(self, rows: Sequence[tuple[Job, RejectedRow]]) -> None:
+        """Take rows to be stored soon, each with the job that waits for it; never waits for the store.
 
-        `stored` is called from the store's thread once the row is durable: never, where the store fails or is closed.
-        Memory is the caller's to bound: rows whose `stored` was not called yet are held.
+        Jobs whose rows come after a failure or :meth:`close` are never told as kept. Memory is the caller's to bound:
+        rows that were not told as kept yet are held.
         """
         with self._changed:
-            if self._closing or self._failure is not None:
+            if not rows or self._closing or self._failure is not None:
                 return
             if self._ended:
                 self._ended = False
                 threading.Thread(target=self._run, name="dead-letter-store", daemon=True).start()
-            self._pending.append((row, stored))
-            if len(self._pending) in (1, _ROWS_PER_FLUSH):
-                self._changed.notify()
+            before = len(self._pending)
+            self._pending += rows
+            if not before or before < _ROWS_PER_FLUSH <= len(self._pending):
+                self._changed.notify_all()
 
     def close(self) -> None:
-        """Store what waits, and call its `stored`. Rows that come later are not taken.
+        """Store what waits, and tell of it. Rows that come later are not taken.
 
         It waits until the store's own retries have ended (some minutes), but for :meth:`hurry`.
 
         Raises:
-            AirbyteTracedException: the store's failure; `transient_error` when the time is up.
+            Failure: the store's; `transient_error` when the time is up.
         """
         with self._changed:
             self._closing = True
@@ -118,31 +123,11 @@ class DeadLetterStore:
             self._deadline = min(self._deadline, time.monotonic() + seconds)
             self._changed.notify_all()
 
-    def probe(self) -> None:
-        """Write an object and delete it again.
-
-        The store itself never deletes, so writing is enough: an object that cannot be deleted stays, and the log tells.
-
-        Raises:
-            AirbyteTracedException: `config_error` or `transient_error`, saying what to do.
-        """
-        objects = open_objects(self._settings, CHECK_PATIENCE)
-        name = f"connection-check-{self._started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.txt"
-        objects.put(name, b"Written by the connection check of destination-cleverpush; safe to delete.\n")
-        try:
-            objects.delete(name)
-        except AirbyteTracedException:
-            _LOGGER.warning(
-                "The dead letter store can be written, but the check could not delete its object '%s' again. It can be "
-                "deleted by hand; the store itself needs no right to delete.",
-                name,
-            )
-
     def _run(self) -> None:
         try:
             while batch := self._gather():
                 self._store(batch)
-        except AirbyteTracedException as error:
+        except Failure as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 (nobody waits for this thread: it must tell of any failure)
             self._fail(
@@ -156,13 +141,13 @@ class DeadLetterStore:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _fail(self, error: AirbyteTracedException) -> None:
+    def _fail(self, error: Failure) -> None:
         with self._changed:
             self._failure = error
             self._pending = []
         self._on_failure(error)
 
-    def _gather(self) -> list[tuple[RejectedRow, Callable[[], None]]]:
+    def _gather(self) -> list[tuple[Job, RejectedRow]]:
         """The rows of the next flush; none when the store is closing and all are stored."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending or self._closing)
@@ -172,19 +157,18 @@ class DeadLetterStore:
             batch, self._pending = self._pending, []
             return batch
 
-    def _store(self, batch: list[tuple[RejectedRow, Callable[[], None]]]) -> None:
-        streams: dict[StreamId, list[tuple[RejectedRow, Callable[[], None]]]] = {}
-        for row, stored in batch:
-            streams.setdefault(StreamId(row.stream, row.namespace), []).append((row, stored))
+    def _store(self, batch: list[tuple[Job, RejectedRow]]) -> None:
+        streams: dict[StreamId, list[tuple[Job, RejectedRow]]] = {}
+        for job, row in batch:
+            streams.setdefault(row.stream, []).append((job, row))
         for stream, rows in streams.items():
-            self._write(stream, (encode(row) for row, _ in rows))
-            for _, stored in rows:
-                stored()
+            self._write(stream, (encode(row) for _, row in rows))
+            self._on_kept([job for job, _ in rows])
 
     def _write(self, stream: StreamId, lines: Iterator[bytes]) -> None:
         if stream not in self._parts:
             # The token also keeps folders apart that a file system takes for one (upper and lower case).
-            self._parts[stream] = _Part(folder(stream.name, stream.namespace, self._label), secrets.token_hex(4))
+            self._parts[stream] = _Part(folder(stream, self._label), secrets.token_hex(4))
         part = self._parts[stream]
         for text in _slices(lines, self._roll_bytes):
             if len(part.content) >= self._roll_bytes:
@@ -197,6 +181,27 @@ class DeadLetterStore:
     def _put(self, part: _Part) -> None:
         name = part_name(part.folder, self._started, part.token, part.number)
         self._objects.put(name, bytes(part.content))
+
+
+def probe(settings: Settings, patience: timedelta = CHECK_PATIENCE) -> None:
+    """Write an object and delete it again.
+
+    The store itself never deletes, so writing is enough: an object that cannot be deleted stays, and the log tells.
+
+    Raises:
+        Failure: `config_error` or `transient_error`, saying what to do.
+    """
+    objects = open_objects(settings, NAME, patience)
+    name = f"connection-check-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.txt"
+    objects.put(name, b"Written by the connection check of destination-cleverpush; safe to delete.\n")
+    try:
+        objects.delete(name)
+    except Failure:
+        _LOGGER.warning(
+            "The dead letter store can be written, but the check could not delete its object '%s' again. It can be "
+            "deleted by hand; the store itself needs no right to delete.",
+            name,
+        )
 
 
 def _slices(lines: Iterator[bytes], size: int) -> Iterator[bytes]:

@@ -20,10 +20,12 @@ from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from destination_cleverpush.config import parse_config
-from destination_cleverpush.dead_letter.objects import files_under, open_objects
 from destination_cleverpush.dead_letter.rows import dump, is_part, order
-from destination_cleverpush.errors import config_error
+from destination_cleverpush.dead_letter.store import NAME
+from destination_cleverpush.errors import Failure, config_error
+from destination_cleverpush.storage.local import files_under
+from destination_cleverpush.storage.objects import SYNC_PATIENCE, open_objects
+from destination_cleverpush.storage.settings import Settings
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -59,15 +61,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> Iterator[str]:
+def run(args: argparse.Namespace, configured: Callable[[str], Settings | None]) -> Iterator[str]:
     """The chosen rows as lines of RECORD messages, without line ends.
 
+    Args:
+        configured: reads from a configuration file, named with --config, where it keeps rejected rows: None if nowhere.
+
     Raises:
-        AirbyteTracedException: `config_error`: nothing to read, nothing chosen, or an object that cannot be read. What
+        Failure: `config_error`: nothing to read, nothing chosen, or an object that cannot be read. What
             was yielded before stands; sending it again does no harm.
     """
     if args.config:
-        objects = _configured_objects(args.config, args.sources)
+        objects = _configured_objects(configured(args.config), args.sources)
     elif args.sources:
         objects = _local_objects(args.sources)
     else:
@@ -90,7 +95,7 @@ def read_rows(stored: StoredObject) -> Iterator[dict[str, Any]]:
     """The rows of an object, in order; gzip, or the same text unpacked.
 
     Raises:
-        AirbyteTracedException: `config_error` that names the object and line, at the first thing that is not a row.
+        Failure: `config_error` that names the object and line, at the first thing that is not a row.
     """
     try:
         file = stored.open()
@@ -125,7 +130,7 @@ def _row(line: bytes) -> dict[str, Any]:
     return row
 
 
-def _unreadable(name: str, line: int, why: str) -> Exception:
+def _unreadable(name: str, line: int, why: str) -> Failure:
     return config_error(
         f"The stored object '{name}' cannot be read at line {line} ({why}). The rows before it were replayed, those "
         "after it were not. Mend or move the object, and replay again."
@@ -178,20 +183,13 @@ def _opener(path: Path) -> Callable[[], BinaryIO]:
     return lambda: path.open("rb")
 
 
-def _configured_objects(config_path: str, patterns: list[str]) -> list[StoredObject]:
-    try:
-        raw = json.loads(Path(config_path).read_bytes())
-    except OSError as error:
-        raise config_error(f"The configuration file '{config_path}' cannot be read ({type(error).__name__}).") from None
-    except (ValueError, RecursionError):
-        raise config_error(f"The configuration file '{config_path}' is not JSON.") from None
-    settings = parse_config(raw).rejected_records
+def _configured_objects(settings: Settings | None, patterns: list[str]) -> list[StoredObject]:
     if settings is None:
         raise config_error(
             "The configuration keeps no rejected rows ('rejected_records' is none), so there is nothing to replay from "
             "it. Name the files with --from."
         )
-    objects = open_objects(settings)
+    objects = open_objects(settings, NAME, SYNC_PATIENCE)
     names = [name for name in objects.names() if is_part(name) and _is_under(name, patterns)]
     return [StoredObject(name, partial(objects.read, name)) for name in names]
 
