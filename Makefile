@@ -45,7 +45,7 @@ lock: $(POETRY_STAMP) ## resolve the dependencies of pyproject.toml anew where t
 	$(call poetry,.poetry) lock --no-interaction
 
 demo: $(STAMP) ## show spec, check and write against a simulated CleverPush
-	$(VENV)/python -m integration_tests.demo
+	$(VENV)/python -m tools.demo
 
 test: $(STAMP) ## run the unit and integration tests
 	$(VENV)/python -m pytest
@@ -61,38 +61,38 @@ format: $(STAMP) ## let ruff repair what it can
 	$(VENV)/ruff format .
 
 image: $(STAMP) ## build the image; tell its size and start-up time beside a bare airbyte-cdk
-	$(VENV)/python -m integration_tests.image report
+	$(VENV)/python -m tools.image report
 
 test-image: $(STAMP) ## build the image and test it with a real Docker engine, as Airbyte runs it
-	$(VENV)/python -m integration_tests.image run \
-		$(VENV)/python -m pytest -m "image or image_tests" integration_tests/image integration_tests/test_standard.py
+	$(VENV)/python -m tools.image run \
+		$(VENV)/python -m pytest -m "image or image_tests" integration_tests/test_image.py integration_tests/test_standard.py
 
 test-pyairbyte: $(STAMP) ## sync Airbyte's demo source with PyAirbyte, in environments of its own
-	$(VENV)/python -m integration_tests.pyairbyte
+	$(VENV)/python -m tools.pyairbyte
 
 test-pyairbyte-image: $(STAMP) ## the same, with the image besides
-	$(VENV)/python -m integration_tests.image run sh -c \
-		'env -u CLEVERPUSH_IMAGE $(VENV)/python -m integration_tests.pyairbyte --image "$$CLEVERPUSH_IMAGE"'
+	$(VENV)/python -m tools.image run sh -c \
+		'env -u CLEVERPUSH_IMAGE $(VENV)/python -m tools.pyairbyte --image "$$CLEVERPUSH_IMAGE"'
 
 test-examples: $(STAMP) ## run the examples: DuckDB pipe, Dagster, the Kubernetes manifest's schema
-	$(VENV)/python -m integration_tests.orchestrators
+	$(VENV)/python -m tools.examples
 
 test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
-	$(VENV)/python -m integration_tests.rejections
+	$(VENV)/python -m tools.rejections
 
 crash-test: $(STAMP) ## kill the connector over and over, and see that nothing is lost
-	$(VENV)/python -m integration_tests.crash_test
+	$(VENV)/python -m tools.crash
 
 bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
-	$(VENV)/python -m integration_tests.bench
+	$(VENV)/python -m tools.bench
 
 fuzz: $(STAMP) ## a minute of coverage-guided fuzzing (atheris, in an environment of its own)
 	test -x build/fuzz/bin/python || { $(VENV)/python -m venv build/fuzz && build/fuzz/bin/pip install --quiet atheris; }
 	PYTHONPATH=$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-		build/fuzz/bin/python -m integration_tests.fuzz_atheris -max_total_time=60
+		build/fuzz/bin/python -m tools.fuzz -max_total_time=60
 
 audit: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## ask for known vulnerabilities of the locked dependencies
-	$(SUPPLY_CHAIN)/bin/python -m scripts.audit $(RUNTIME)/lib/python*/site-packages
+	$(SUPPLY_CHAIN)/bin/python -m tools.audit $(RUNTIME)/lib/python*/site-packages
 
 sbom: $(RUNTIME)/.installed $(SUPPLY_CHAIN)/.installed ## write the bill of materials to build/sbom.cdx.json (CycloneDX)
 	awk '/^\[tool/ {exit} {print}' pyproject.toml > build/project.toml

@@ -1,10 +1,10 @@
-"""The small form of :mod:`integration_tests.crash_test`; the large one is a command of its own."""
+"""The small form of :mod:`tools.crash`; the large one is a command of its own."""
 
 from __future__ import annotations
 
 import pytest
 
-from integration_tests.crash_test import OBJECTS, crash
+from tools.crash import OBJECTS, crash
 
 
 @pytest.mark.parametrize("object_type", OBJECTS)

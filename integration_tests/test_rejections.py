@@ -1,8 +1,8 @@
-"""The small form of :mod:`integration_tests.rejections`; the large one is a command of its own."""
+"""The small form of :mod:`tools.rejections`; the large one is a command of its own."""
 
 from __future__ import annotations
 
-from integration_tests.rejections import REFUSALS, run
+from tools.rejections import REFUSALS, run
 
 
 def test_refused_rows_are_counted_and_kept_though_the_process_is_killed() -> None:

@@ -14,7 +14,7 @@ import yaml
 from destination_cleverpush.catalog import plan_streams
 from destination_cleverpush.config import parse_config
 from destination_cleverpush.pipeline import CANCEL_GRACE_SECONDS
-from scripts.lock import read_toml
+from tools.lock import read_toml
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

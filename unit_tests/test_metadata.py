@@ -12,7 +12,7 @@ import pytest
 import yaml
 from airbyte_cdk.models.connector_metadata import ConnectorLanguage, MetadataFile
 
-from scripts.lock import ROOT
+from tools.lock import ROOT
 
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
 DATA: dict[str, Any] = METADATA["data"]

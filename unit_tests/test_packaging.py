@@ -12,8 +12,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.audit import verdict
-from scripts.lock import ROOT, locked_versions, read_toml
+from tools.audit import verdict
+from tools.lock import ROOT, locked_versions, read_toml
 
 PYPROJECT = read_toml("pyproject.toml")
 LOCK = read_toml("poetry.lock")

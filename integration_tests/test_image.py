@@ -18,13 +18,13 @@ import pytest
 import yaml
 
 from integration_tests.simulator.process import Simulator, start_simulator
-from scripts.lock import locked_versions, read_toml
+from tools.lock import locked_versions, read_toml
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(300)]
 
 STOP_TIMEOUT_SECONDS = 30
 LIKE_AIRBYTE = ["--network=host", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-MANIFEST = Path(__file__).parents[2] / "examples" / "kubernetes_job.yaml"
+MANIFEST = Path(__file__).parents[1] / "examples" / "kubernetes_job.yaml"
 WRITE = ["write", "--config=/config/config.json", "--catalog=/config/catalog.json"]
 STREAM = {
     "stream": {"name": "users", "json_schema": {"type": "object"}, "supported_sync_modes": ["full_refresh"]},

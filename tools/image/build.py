@@ -12,7 +12,7 @@ import time
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-from integration_tests.image.engine import EngineError
+from tools.image.engine import EngineError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _REPOSITORY = "airbyte/destination-cleverpush"

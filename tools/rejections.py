@@ -1,4 +1,4 @@
-"""`python -m integration_tests.rejections`: many rows, a tenth of them refused, and a process that dies.
+"""`python -m tools.rejections`: many rows, a tenth of them refused, and a process that dies.
 
 The rows go through the console command to the simulator, with a dead letter store in a directory. With `--kills`, the
 process is killed (SIGKILL) at random moments and started again from the last state that came out, as the platform does.
@@ -149,7 +149,7 @@ def _feed(process: subprocess.Popen[str], count: int, start: int) -> None:
 
 def main() -> None:
     """Run with what the command line says, and tell the counts."""
-    parser = argparse.ArgumentParser(prog="python -m integration_tests.rejections", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.rejections", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration_tests.bench.bare import prepare
-from integration_tests.bench.connector import CHANNEL, KEY, run_connector, write_files, write_rows
-from integration_tests.bench.target import Behaviour, Request, Target, start_target, taken_per_second
 from integration_tests.simulator.process import start_simulator
+from tools.bench.bare import prepare
+from tools.bench.connector import CHANNEL, KEY, run_connector, write_files, write_rows
+from tools.bench.target import Behaviour, Request, Target, start_target, taken_per_second
 
 IN_FLIGHT = 64
 THREADS = 16  # the default of max_concurrency
@@ -185,7 +185,7 @@ def _connector_rate(directory: Path, rows: Path, count: int, behaviour: Behaviou
 def _loop_rate(directory: Path, rows: Path, count: int, adapter: str) -> float:
     with start_target(Behaviour()) as target:
         config, catalog = write_files(directory, target.url, max_concurrency=THREADS)
-        loop = [sys.executable, "-m", "integration_tests.bench.bare"]
+        loop = [sys.executable, "-m", "tools.bench.bare"]
         subprocess.run([*loop, str(config), str(catalog), str(rows), str(THREADS), adapter], check=True)
     _all_taken(target, count)
     return target.rate

@@ -1,4 +1,4 @@
-"""`python -m integration_tests.crash_test`: the connector is killed over and over, and nothing is lost.
+"""`python -m tools.crash`: the connector is killed over and over, and nothing is lost.
 
 Rows go through the console command to the simulator, which is slow and faulty, with a state after each record. The
 process is killed (SIGKILL) at random moments and started again right after the record of the last state that came
@@ -280,7 +280,7 @@ def _tell(outcome: Outcome) -> None:
 
 def main() -> None:
     """Run with what the command line says, and tell what happened."""
-    parser = argparse.ArgumentParser(prog="python -m integration_tests.crash_test", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.crash", description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000, help="rows for each object")
     parser.add_argument("--kills", type=int, default=50, help="kills for each object")
     parser.add_argument("--seed", type=int, default=1)

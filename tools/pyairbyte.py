@@ -1,4 +1,4 @@
-"""`python -m integration_tests.pyairbyte`: PyAirbyte syncs Airbyte's demo source to the simulator.
+"""`python -m tools.pyairbyte`: PyAirbyte syncs Airbyte's demo source to the simulator.
 
 PyAirbyte and the source get environments of their own under `build/`. With `--image`, the connector runs as that
 Docker image besides.
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from integration_tests.environments import ROOT, environment
 from integration_tests.simulator.process import Simulator, start_simulator
+from tools.environments import ROOT, environment
 
 ENVIRONMENTS = {"pyairbyte": "airbyte==0.71.3", "source-faker": "airbyte-source-faker==7.2.1"}
 ROWS = 200
@@ -110,7 +110,7 @@ def run(image: str | None) -> None:
 
 def main() -> None:
     """Run the cases with the executable, and with an image where one is given."""
-    parser = argparse.ArgumentParser(prog="python -m integration_tests.pyairbyte", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pyairbyte", description=__doc__)
     parser.add_argument("--image", help="a Docker image of the connector, such as airbyte/destination-cleverpush:dev")
     image = parser.parse_args().image
     for client in [None, image] if image else [None]:

@@ -1,7 +1,7 @@
 """Build the image and report on it, or run a command with an engine that has it.
 
-usage: python -m integration_tests.image report
-       python -m integration_tests.image run COMMAND ...
+usage: python -m tools.image report
+       python -m tools.image run COMMAND ...
 
 The command finds the engine by DOCKER_HOST, and the image's name in CLEVERPUSH_IMAGE.
 """
@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 
-from integration_tests.image.build import base_image, build_image, report
-from integration_tests.image.engine import EngineError, docker_engine
+from tools.image.build import base_image, build_image, report
+from tools.image.engine import EngineError, docker_engine
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Ask for known vulnerabilities of the packages installed in a directory, and say honestly how many were answered for.
 
-usage: python -m scripts.audit SITE_PACKAGES
+usage: python -m tools.audit SITE_PACKAGES
 
 pip-audit calls a package clean when the service does not know it, and so passes everything when a mirror of PyPI has no
 vulnerability service. Here that is a failure. Exit codes: 0 all clean, 1 vulnerabilities found, 2 not all were audited.

@@ -1,4 +1,4 @@
-"""`python -m integration_tests.orchestrators`: the examples for DuckDB, Dagster and Kubernetes, run as they stand.
+"""`python -m tools.examples`: the examples for DuckDB, Dagster and Kubernetes, run as they stand.
 
 The tools get an environment of their own under `build/`. CleverPush is the simulator. The Kubernetes manifest is
 validated here against Kubernetes' own schema; `make test-image` runs its container.
@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration_tests.environments import ROOT, environment
 from integration_tests.simulator.process import Simulator, start_simulator
+from tools.environments import ROOT, environment
 
 REQUIREMENTS = ("dagster==1.13.29", "duckdb==1.5.6", "duckdb-cli==1.5.6", "kubernetes-validate==1.37.0")
 EXAMPLES = ROOT / "examples"

@@ -1,6 +1,6 @@
 """The bare loop to compare with: the very requests that the connector would send, sent by threads that do nothing else.
 
-usage: python -m integration_tests.bench.bare CONFIG CATALOG ROWS THREADS requests|connector
+usage: python -m tools.bench.bare CONFIG CATALOG ROWS THREADS requests|connector
 
 The requests are prepared before the first one is sent, by the connector's own client. They go through the adapter of
 `requests` as it comes, or through the one that the connector uses in its place.

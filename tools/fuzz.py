@@ -1,4 +1,4 @@
-"""`python -m integration_tests.fuzz_atheris [libFuzzer options]`: coverage-guided fuzzing of lines, rows and answers.
+"""`python -m tools.fuzz [libFuzzer options]`: coverage-guided fuzzing of lines, rows and answers.
 
 Needs atheris in the environment (`pip install atheris`); `make fuzz` makes one of its own. Any exception but a typed
 failure ends it, and the input that caused it is written to a file.

@@ -1,6 +1,6 @@
 """Measure what delivery costs, and print it as ratios.
 
-usage: python -m integration_tests.bench [--quick] [--only a,b,...] [--json FILE]
+usage: python -m tools.bench [--quick] [--only a,b,...] [--json FILE]
 
 Needs nginx with its echo module, and wrk; nothing is installed. The exit code is 0 whatever the figures are.
 """
@@ -15,13 +15,13 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from integration_tests.bench.figures import ALL, FULL, QUICK, Figure
-from integration_tests.bench.target import MissingTool, find_tools
+from tools.bench.figures import ALL, FULL, QUICK, Figure
+from tools.bench.target import MissingTool, find_tools
 
 
 def main() -> None:
     """Run the benchmark as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m integration_tests.bench", description="Measure delivery.")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure delivery.")
     parser.add_argument("--quick", action="store_true", help="some 4 minutes instead of 20, and more noise")
     parser.add_argument("--only", default=",".join(ALL), metavar="a,b,...", help="these figures only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file, too")

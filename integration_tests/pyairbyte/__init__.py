@@ -1,1 +1,0 @@
-"""The connector driven by PyAirbyte, a real client of Airbyte destinations."""
