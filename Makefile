@@ -50,9 +50,10 @@ demo: $(STAMP) ## show spec, check and write against a simulated CleverPush
 test: $(STAMP) ## run the unit and integration tests
 	$(VENV)/python -m pytest
 
-lint: $(STAMP) ## ruff, mypy --strict and the lock's freshness
+lint: $(STAMP) ## ruff, who imports whom, mypy --strict and the lock's freshness
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
+	$(VENV)/lint-imports
 	$(VENV)/mypy
 	$(call poetry,.venv) check --lock
 
