@@ -5,7 +5,7 @@ from __future__ import annotations
 from destination_cleverpush.api.check import check_access
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.config import Config
-from destination_cleverpush.dead_letter.store import DeadLetterStore
+from destination_cleverpush.dead_letter.store import probe
 from destination_cleverpush.objects.plan import check_mapping
 from destination_cleverpush.objects.table import OBJECTS
 
@@ -20,4 +20,4 @@ def check_connection(config: Config) -> None:
     known = OBJECTS[config.objects.object_type].known_fields
     check_access(Client(config.api), tags="tags" in known)
     if config.rejected_records is not None:
-        DeadLetterStore(config.rejected_records, "check", lambda _jobs: None, lambda _failure: None).probe()
+        probe(config.rejected_records)

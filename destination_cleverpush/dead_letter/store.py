@@ -81,15 +81,17 @@ class DeadLetterStore:
         self._deadline = float("inf")
         self._ended = True  # the thread, or it has not begun
 
-    def keep(self, rows: Sequence[tuple[Job, RejectedRow]]) -> None:
-        """Take rows to be stored soon, each with the job that waits for it; never waits for the store.
+    def keep(self, outcomes: Sequence[tuple[Job, RejectedRow | None]]) -> list[Job]:
+        """Take the rejected rows, to be stored soon; never waits for the store. Returns the jobs that wait for them.
 
         Jobs whose rows come after a failure or :meth:`close` are never told as kept. Memory is the caller's to bound:
         rows that were not told as kept yet are held.
         """
+        rows = [(job, rejected) for job, rejected in outcomes if rejected is not None]
+        jobs = [job for job, _ in rows]
         with self._changed:
             if not rows or self._closing or self._failure is not None:
-                return
+                return jobs
             if self._ended:
                 self._ended = False
                 threading.Thread(target=self._run, name="dead-letter-store", daemon=True).start()
@@ -97,6 +99,7 @@ class DeadLetterStore:
             self._pending += rows
             if not before or before < _ROWS_PER_FLUSH <= len(self._pending):
                 self._changed.notify_all()
+        return jobs
 
     def close(self) -> None:
         """Store what waits, and tell of it. Rows that come later are not taken.

@@ -364,7 +364,9 @@ class Dispatcher:
         self.watch(now)
 
     def _failed(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        self._judgement.failed(attempt.started, now)
+        alone = self.in_flight == 0 and not self._ready and self._last_delivered is not None
+        in_doubt = alone and attempt.failures >= self._patience.retries and not attempt.witnessed
+        self._judgement.failed(attempt.started, now, in_doubt=in_doubt)
         if answer.local:
             self.limit.exhausted(self.in_flight, now)
             attempt.tries_in_vain += 1

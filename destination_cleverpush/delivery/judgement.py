@@ -25,7 +25,8 @@ class Patience:
         of_late: how much of the measured share of failures each further answer leaves (0.99: the last 100 or so).
         few_failures: in a row, without a success, from which on one call at a time feels its way,
         few_chance: unless so many failures in a row are likelier than this where calls fail at random.
-        first_pause_seconds, longest_pause_seconds: between the calls that feel their way; each is twice the last.
+        first_pause_seconds, longest_pause_seconds: between the calls that feel their way; each is twice the last, once
+            their failures can hardly be chance.
         outage_seconds: of feeling the way without a success, that are an outage.
         longest_delay_seconds: a longer delay asked for by the server, or a longer time without any success, ends the
             sync.
@@ -52,6 +53,7 @@ class Judgement:
         self._troubled_since: float | None = None
         self._feeling_since: float | None = None
         self._in_a_row = 0
+        self._doubt = False
         self._felt = 0
         self._feel_at = float("-inf")
         self._answered = 0.0  # calls answered for good, of late, and their failures before that
@@ -63,6 +65,7 @@ class Judgement:
         self._failed_before = self._failed_before * self._patience.of_late + failures
         self._troubled_since = self._feeling_since = None
         self._in_a_row = self._felt = 0
+        self._doubt = False
         self._alive_started = max(self._alive_started, started)
 
     def refused(self, started: float) -> None:
@@ -70,14 +73,16 @@ class Judgement:
         if self._troubled_since is None:
             self._troubled_since = started
 
-    def failed(self, started: float, now: float) -> None:
-        """A call that started then failed."""
+    def failed(self, started: float, now: float, *, in_doubt: bool = False) -> None:
+        """A call that started then failed; `in_doubt`: its retries are used up, and nothing else is there to tell."""
         self.refused(started)
         self._in_a_row += 1
+        self._doubt = self._doubt or in_doubt
         if self.feels:
             if self._feeling_since is None:
                 self._feeling_since = now
-            pause = self._patience.first_pause_seconds * 2.0 ** min(self._felt, 10)
+            by_chance = self._share**self._felt > self._patience.few_chance and self._share > 0
+            pause = self._patience.first_pause_seconds * 2.0 ** (0 if by_chance else min(self._felt, 10))
             self._feel_at = now + min(self._patience.longest_pause_seconds, pause)
             self._felt += 1
 
@@ -85,7 +90,7 @@ class Judgement:
     def feels(self) -> bool:
         """Whether one call at a time must feel its way."""
         enough = self._in_a_row >= self._patience.few_failures
-        return enough and self._share**self._in_a_row <= self._patience.few_chance
+        return self._doubt or (enough and self._share**self._in_a_row <= self._patience.few_chance)
 
     @property
     def feel_at(self) -> float:

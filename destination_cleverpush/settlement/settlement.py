@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from destination_cleverpush.errors import Failure
 from destination_cleverpush.settlement.counts import Counts
@@ -26,18 +26,15 @@ from destination_cleverpush.settlement.sentences import place, quoted, rejected_
 from destination_cleverpush.words import DueState, Job, RejectedRow, Row, StreamId
 
 
-class Outcome(NamedTuple):
-    """A settled job; `rejected` says what is to be known of it where it was given up."""
-
-    job: Job
-    rejected: RejectedRow | None
-
-
 class Keeper(Protocol):
     """Stores something durably before a state may leave."""
 
-    def keep(self, outcomes: Sequence[Outcome]) -> Sequence[Job]:
-        """Take what must be kept, without waiting; returns the jobs that :meth:`Settlement.kept` will be called for."""
+    def keep(self, outcomes: Sequence[tuple[Job, RejectedRow | None]]) -> Sequence[Job]:
+        """Take what must be kept, without waiting; returns the jobs that :meth:`Settlement.kept` will be called for.
+
+        Args:
+            outcomes: settled jobs, each with what is to be known of it where it was given up.
+        """
 
     def close(self) -> None:
         """Keep what is left.
@@ -178,7 +175,7 @@ class Settlement:
 
     def _take(self, jobs: list[Job], valve: Valve) -> list[Job]:
         self.counts.add(jobs)
-        outcomes = [Outcome(job, None if job.refusal is None else self._rejected(job)) for job in jobs]
+        outcomes = [(job, None if job.refusal is None else self._rejected(job)) for job in jobs]
         for job, rejected in outcomes:
             if rejected is not None and (failure := self._policy.after_rejection(rejected)):
                 valve.stop(failure)

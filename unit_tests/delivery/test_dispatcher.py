@@ -155,7 +155,7 @@ def test_a_row_that_failed_in_a_short_outage_alone_is_not_rejected_after_it() ->
 def test_poison_in_the_very_last_row_is_told_from_an_outage_by_sending_a_delivered_operation_again() -> None:
     world = simulate([job("a", "s1"), job("poison", "s2"), state(1, "users")], by_row({"poison": [FAILED]}))
     assert world.rejected == ["poison"]
-    assert starts_of(world) == ["a", *["poison"] * 5, None, "poison"]
+    assert starts_of(world) == ["a", *["poison"] * 4, None, "poison"]
     assert world.states == [(1, 1, 1)]
 
 
