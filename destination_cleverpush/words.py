@@ -205,6 +205,7 @@ class Job:
         refusal: why it is given up; at the end None means delivered.
         attempts: calls that were tried for it.
         ticket: delivery's own.
+        removed_by: the column that marks the row as removed; None where it is not, or where every row is removed.
     """
 
     stream: StreamId
@@ -215,6 +216,7 @@ class Job:
     refusal: Answer | None = None
     attempts: int = 0
     ticket: Any = None
+    removed_by: str | None = None
 
 
 class Pulse(NamedTuple):

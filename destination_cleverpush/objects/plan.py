@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from destination_cleverpush.errors import config_error
-from destination_cleverpush.objects.mapping import RowMapper
-from destination_cleverpush.objects.reasons import INVALID_SUBSCRIPTION_ID, MISSING_SUBSCRIPTION_ID
+from destination_cleverpush.objects.mapping import Layout, RowMapper
+from destination_cleverpush.objects.marker import Clock, is_airbytes_marker, is_listed, listed_values, says_removed
+from destination_cleverpush.objects.notices import ColumnNotices, Tell
+from destination_cleverpush.objects.reasons import (
+    INVALID_SUBSCRIPTION_ID,
+    INVALID_VALUE,
+    MISSING_SUBSCRIPTION_ID,
+    MISSING_TAGS,
+    UNCLEAR_REMOVED_MARKER,
+)
 from destination_cleverpush.objects.settings import AudienceMode, Settings
 from destination_cleverpush.objects.table import OBJECTS
-from destination_cleverpush.objects.values import text
+from destination_cleverpush.objects.values import is_nothing, text
 from destination_cleverpush.words import (
     Answer,
     Job,
-    Operation,
     Row,
     RowRejected,
     Stream,
@@ -24,25 +33,55 @@ from destination_cleverpush.words import (
 )
 
 _LONGEST_IDENTIFIER = 10_000
+_ONLY_THE_KEY = (
+    " The row is a delete of a CDC source, and these may carry only their primary key: have the database log whole "
+    "rows (Postgres: REPLICA IDENTITY FULL, MySQL: binlog_row_image FULL)"
+)
 
 
 class StreamPlan:
-    """What becomes of the rows of one stream."""
+    """What becomes of the rows of one stream.
 
-    def __init__(self, settings: Settings, stream: Stream) -> None:
+    Args:
+        tell: takes notices, each once per stream.
+        now: the time, for markers that hold one.
+
+    Raises:
+        Failure: `config_error`: the stream's schema lacks a column without which no row can be sent.
+    """
+
+    def __init__(self, settings: Settings, stream: Stream, tell: Tell, now: Clock) -> None:
         self.stream = stream.id
         self._settings = settings
         self._object = OBJECTS[settings.object_type]
         self._mapper = RowMapper(settings, self._object.known_fields, stream.schema)
+        self._listed = listed_values(settings.removed_values)
+        self._tell = tell
+        self._now = now
+        self._unclear_told = False
+        self._notices = ColumnNotices(settings, stream, self._object.required_fields, self._mapper.columns, tell)
+        self._notices.taken(self._mapper.taken)
 
     def job(self, row: Row) -> Job:
         """The row as a job: its calls, or none where it is removed and that costs no call, or the refusal."""
+        removed_by = None
+        mode = self._settings.audience_mode
+        layout = self._mapper.layout(row.data)
+        self._notices.row(self._mapper.taken)
         try:
-            lane, operations = self._operations(row.data)
+            if mode is not AudienceMode.REMOVE:
+                removed_by = self._removed_by(layout, row.data)
+                if removed_by is not None and mode is not AudienceMode.MIRROR:
+                    return Job(row.stream, "", None, row, row.size, removed_by=removed_by)
+            fields = layout.fields(row.data)
+            act = self._object.put if removed_by is None and mode is not AudienceMode.REMOVE else self._object.remove
+            lane = _subscription_id(fields)
+            operations = act(lane, fields, self._settings)
         except RowRejected as rejected:
-            refusal = Answer(Verdict.REJECTED, rejected.reason, rejected.sentence)
-            return Job(row.stream, "", None, row, row.size, refusal)
-        return Job(row.stream, lane, one_by_one(operations) if operations else None, row, row.size)
+            refusal = Answer(Verdict.REJECTED, rejected.reason, self._explained(rejected, removed_by))
+            return Job(row.stream, "", None, row, row.size, refusal, removed_by=removed_by)
+        script = one_by_one(operations) if operations else None
+        return Job(row.stream, lane, script, row, row.size, removed_by=removed_by)
 
     def identifiers(self, data: Mapping[str, Any]) -> tuple[str | None, list[str]]:
         """The row's subscription ID, None where it has none that can be used, and which texts of the row may be told.
@@ -57,31 +96,72 @@ class StreamPlan:
             found = None
         return found, [*fields, *told]
 
-    def _operations(self, data: Mapping[str, Any]) -> tuple[str, list[Operation]]:
-        mode = self._settings.audience_mode
-        removed = mode is not AudienceMode.REMOVE and self._mapper.removed(data)
-        if removed and mode is not AudienceMode.MIRROR:
-            return "", []
-        fields = self._mapper.fields(data)
-        act = self._object.remove if removed or mode is AudienceMode.REMOVE else self._object.put
-        found = _subscription_id(fields)
-        return found, act(found, fields, self._settings)
+    def end(self) -> None:
+        """Say what is to be said after the last row: which columns were missing in a stream of few rows."""
+        self._notices.end()
+
+    def _removed_by(self, layout: Layout, data: Mapping[str, Any]) -> str | None:
+        """The column that marks the row as removed, None where it is not."""
+        column, value = layout.marker, layout.mark(data)
+        if column is None or value is None or value is False:
+            return None
+        if self._listed:
+            return column if is_listed(value, self._listed) else None
+        removed = says_removed(value, self._now, airbytes=is_airbytes_marker(column))
+        if removed is None:
+            if not self._unclear_told:
+                self._unclear_told = True
+                self._tell(
+                    logging.WARNING,
+                    f"Stream '{self.stream}': the removed marker '{column}' holds values that mean neither yes nor no. "
+                    f"These rows are rejected, and nobody is removed by them. {UNCLEAR_REMOVED_MARKER.advice}",
+                )
+            raise RowRejected(
+                UNCLEAR_REMOVED_MARKER, f"The removed marker '{column}' holds a value that means neither yes nor no."
+            )
+        return column if removed else None
+
+    def _explained(self, rejected: RowRejected, removed_by: str | None) -> str:
+        """What is wrong with the row, with what the user needs to know to find it."""
+        sentence = rejected.sentence
+        if rejected.reason in (MISSING_SUBSCRIPTION_ID, MISSING_TAGS) and removed_by and is_airbytes_marker(removed_by):
+            or_key = ", or map the primary key to subscription_id" if rejected.reason is MISSING_SUBSCRIPTION_ID else ""
+            return f"{sentence}{_ONLY_THE_KEY}{or_key}."
+        if rejected.reason is INVALID_VALUE:
+            for mapping in self._settings.field_mapping:
+                if mapping.source != mapping.destination and sentence.startswith(f"{mapping.destination} "):
+                    return f"{sentence} It is filled by the column '{mapping.source}'."
+        return sentence
 
 
 def _subscription_id(fields: Mapping[str, Any]) -> str:
-    if found := text("subscription_id", fields.get("subscription_id", ""), INVALID_SUBSCRIPTION_ID):
-        return found
-    raise RowRejected(MISSING_SUBSCRIPTION_ID, "subscription_id is missing or empty.")
+    found = text("subscription_id", fields.get("subscription_id", ""), INVALID_SUBSCRIPTION_ID)
+    if is_nothing(found):
+        raise RowRejected(MISSING_SUBSCRIPTION_ID, "subscription_id is missing or empty.")
+    return found
 
 
-def plan_streams(settings: Settings, streams: Sequence[Stream]) -> dict[StreamId, StreamPlan]:
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _ignore(level: int, sentence: str) -> None:
+    pass
+
+
+def plan_streams(
+    settings: Settings, streams: Sequence[Stream], tell: Tell = _ignore, now: Clock = _now
+) -> dict[StreamId, StreamPlan]:
     """One plan per stream.
 
+    Args:
+        tell: takes what the user should know, each once per stream: before the first row, or at the row that shows it.
+
     Raises:
-        Failure: `config_error`: the field mapping cannot work.
+        Failure: `config_error`: the field mapping cannot work, or not with the stream's schema.
     """
     check_mapping(settings)
-    return {stream.id: StreamPlan(settings, stream) for stream in streams}
+    return {stream.id: StreamPlan(settings, stream, tell, now) for stream in streams}
 
 
 def check_mapping(settings: Settings) -> None:

@@ -12,4 +12,17 @@ MISSING_TAGS = Reason("missing_tags", "Map a column with at least one tag ID to 
 INVALID_TAGS = Reason("invalid_tags", "tags takes a comma-separated text or a list of tag IDs.")
 INVALID_VALUE = Reason("invalid_value", "Map a column with one plain value to this field, or convert it in the source.")
 
-REASONS = (MISSING_SUBSCRIPTION_ID, INVALID_SUBSCRIPTION_ID, MISSING_TAGS, INVALID_TAGS, INVALID_VALUE)
+UNCLEAR_REMOVED_MARKER = Reason(
+    "unclear_removed_marker",
+    "Choose a column under Removed Marker that holds true or false, 1 or 0, or the time of the removal; or list the "
+    "values that mean removed under Values That Mean Removed.",
+)
+
+REASONS = (
+    MISSING_SUBSCRIPTION_ID,
+    INVALID_SUBSCRIPTION_ID,
+    MISSING_TAGS,
+    INVALID_TAGS,
+    INVALID_VALUE,
+    UNCLEAR_REMOVED_MARKER,
+)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+AIRBYTES_MARKER = "_ab_cdc_deleted_at"
+"""The column that Airbyte's CDC sources fill for deletes: the default of the removed marker."""
+
 
 class AudienceMode(str, Enum):
     """What is done with rows, and with rows marked as removed."""
@@ -32,6 +35,7 @@ class Settings:
         removed_field: the column (or dotted path) that marks a row as removed.
         unmapped_fields: what becomes of columns without a mapping: `send` or `ignore`.
         email_opt_in_form_id: sent with every email; None: not sent.
+        removed_values: where given, these values of the removed marker, in any case, mean removed, and no others do.
     """
 
     object_type: str
@@ -40,3 +44,4 @@ class Settings:
     field_mapping: tuple[FieldMapping, ...]
     unmapped_fields: str
     email_opt_in_form_id: str | None
+    removed_values: tuple[str, ...] | None = None

@@ -27,7 +27,8 @@ _WIRE_NAMES = {
 def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:
     """Create or update the subscription; `subscription_id` goes as the attribute `user_id`, by which it is found.
 
-    Blank contact and profile fields are left out; an empty list of topics is sent, since it says that there are none.
+    Blank contact and profile fields and blank topics are left out, since they are not known; an empty list of topics is
+    sent, since it says that there are none.
     The opt-in form goes with every email, so that CleverPush sends its double opt-in mail.
 
     Raises:
@@ -40,7 +41,8 @@ def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operat
             if plain := text(name, value):
                 payload[wire_name] = plain
         elif name == "topics":
-            payload["topics"] = texts(name, value)
+            if (topics := texts(name, value)) is not None:
+                payload["topics"] = topics
         elif name != "subscription_id":
             attributes[name] = attribute(name, value)
     if settings.email_opt_in_form_id and "emailAddress" in payload:

@@ -16,6 +16,7 @@ def settings(
     field_mapping: tuple[FieldMapping, ...] = (),
     unmapped_fields: str = "send",
     email_opt_in_form_id: str | None = None,
+    removed_values: tuple[str, ...] | None = None,
 ) -> Settings:
     """Settings as the form's defaults, and these."""
     return Settings(
@@ -25,6 +26,7 @@ def settings(
         field_mapping=field_mapping,
         unmapped_fields=unmapped_fields,
         email_opt_in_form_id=email_opt_in_form_id,
+        removed_values=removed_values,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_cleverpush.objects.mapping import RowMapper, look_up
+from destination_cleverpush.objects.mapping import RowMapper
 from destination_cleverpush.objects.subscriptions import OBJECT
 from unit_tests.objects.examples import mapped, settings
 from unit_tests.strategies import ROWS
@@ -19,6 +19,10 @@ TIMED = {"properties": {"at": {"type": "string", "format": "date-time"}, "day": 
 
 def mapper(schema: dict[str, Any] | None = None, **fields: Any) -> RowMapper:
     return RowMapper(settings(**fields), OBJECT.known_fields, schema or {})
+
+
+def mark(row: dict[str, Any], removed_field: str = "_ab_cdc_deleted_at") -> Any:
+    return mapper(removed_field=removed_field).layout(row).mark(row)
 
 
 # --- columns to fields
@@ -79,9 +83,9 @@ def test_a_path_that_leads_nowhere_leaves_the_field_out(profile: Any) -> None:
 
 
 def test_a_column_whose_name_has_dots_is_preferred_to_a_path() -> None:
-    assert look_up({"a.b": 1, "a": {"b": 2}}, "a.b", ["a", "b"]) == 1
-    assert look_up({"a": {"b": 2}}, "a.b", ["a", "b"]) == 2
-    assert look_up({"a": {"b": 2}}, "a.c", ["a", "c"]) is None
+    subject = mapper(field_mapping=mapped(x="a.b", y="a.c"), unmapped_fields="ignore")
+    assert subject.fields({"a": {"b": 2}}) == {"x": 2}
+    assert subject.fields({"a.b": 1, "a": {"b": 2}}) == {"x": 1}
 
 
 def test_columns_without_a_mapping_can_be_ignored() -> None:
@@ -118,26 +122,99 @@ def test_a_strange_schema_names_no_timestamps(schema: dict[str, Any]) -> None:
     assert mapper(schema).fields({"at": "2024-05-01 12:30"}) == {"at": "2024-05-01 12:30"}
 
 
+def test_times_become_iso_8601_by_columns_that_the_schema_has_in_another_case() -> None:
+    schema = {"properties": {"AT": {"format": "date-time"}}}
+    assert mapper(schema, field_mapping=mapped(seen="at")).fields({"AT": "2024-05-01 12:30:00 UTC"}) == {
+        "seen": "2024-05-01T12:30:00Z"
+    }
+
+
+# --- names that fit but for blanks or case
+
+
+def test_mapped_columns_are_found_without_regard_to_blanks_and_case() -> None:
+    found = mapper(field_mapping=mapped(subscription_id="id", email="Email", town="profile.city")).fields(
+        {"ID": "u1", "Email ": "a@b.example", "PROFILE": {"city": "Kiel"}}
+    )
+    assert found == {"subscription_id": "u1", "email": "a@b.example", "town": "Kiel"}
+
+
+def test_fields_without_a_mapping_are_found_so_too() -> None:
+    row = {"SUBSCRIPTION_ID": "u1", "Email ": "a@b.example", "TIER": "gold"}
+    assert mapper().fields(row) == {"subscription_id": "u1", "email": "a@b.example", "TIER": "gold"}
+    assert mapper(unmapped_fields="ignore").fields(row) == {"subscription_id": "u1", "email": "a@b.example"}
+
+
+def test_an_exact_name_wins_also_if_it_comes_later() -> None:
+    subject = mapper()
+    assert subject.fields({"EMAIL": "a@b.example"}) == {"email": "a@b.example"}
+    both = {"EMAIL": "a@b.example", "email": "c@d.example"}
+    assert subject.fields(both) == both
+    assert subject.fields({"EMAIL": "a@b.example"}) == {"EMAIL": "a@b.example"}
+
+
+def test_a_name_that_the_schema_has_is_not_replaced_where_a_row_leaves_it_out() -> None:
+    subject = mapper({"properties": {"Mail": {}, "mail": {}}}, field_mapping=mapped(email="Mail"))
+    assert subject.fields({"mail": "a@b.example"}) == {"mail": "a@b.example"}
+
+
+def test_a_column_that_is_mapped_to_something_else_is_not_taken() -> None:
+    assert mapper(field_mapping=mapped(crm_mail="EMAIL")).fields({"EMAIL": "a@b.example"}) == {
+        "crm_mail": "a@b.example"
+    }
+
+
+def test_airbytes_own_columns_are_left_out_in_any_case() -> None:
+    row = {"_AIRBYTE_RAW_ID": "r1", "_Airbyte_Meta": "{}", "_AB_CDC_DELETED_AT": None, "_AB_CDC_LSN": 7, "tier": "gold"}
+    assert mapper().fields(row) == {"tier": "gold"}
+
+
+def test_which_columns_are_taken_for_others() -> None:
+    subject = mapper(field_mapping=mapped(subscription_id="id", city="profile.city"), removed_field="gone")
+    subject.layout({"ID": 1, "PROFILE": {}, "GONE": False, "EMAIL": "", "tier": ""})
+    assert subject.taken == {"id": "ID", "profile.city": "PROFILE", "gone": "GONE", "email": "EMAIL"}
+
+
+def test_many_sets_of_columns_are_mapped_all_the_same() -> None:
+    subject = mapper()
+    for number in range(2_500):
+        row = {"subscription_id": "u1", f"c{number}": number}
+        assert subject.fields(row) == row
+
+
+# --- JSON text
+
+
+@pytest.mark.parametrize(
+    "profile",
+    ['{"home": {"city": "Kiel"}}', ' {"home": "{\\"city\\": \\"Kiel\\"}"}', {"home": '{"city": "Kiel"}'}],
+)
+def test_a_path_leads_into_json_text(profile: Any) -> None:
+    row = {"id": "u1", "profile": profile}
+    assert mapper(field_mapping=mapped(subscription_id="id", city="profile.home.city")).fields(row) == {
+        "subscription_id": "u1",
+        "city": "Kiel",
+    }
+
+
+@pytest.mark.parametrize("profile", ["", "{", "null", "5", '"text"', "[1]", "[" * 100_000, '{"home": null}'])
+def test_a_text_that_holds_nothing_at_the_path_leaves_the_field_out(profile: str) -> None:
+    assert mapper(field_mapping=mapped(city="profile.home.city")).fields({"profile": profile}) == {}
+
+
 # --- the removed marker
 
 
-@pytest.mark.parametrize("marker", [None, False, 0, 0.0, "", " ", "false", "False", "0", "null", [], {}])
-def test_a_row_is_kept(marker: Any) -> None:
-    assert mapper(removed_field="gone").removed({"gone": marker}) is False
+def test_the_marker_is_airbytes_own_by_default_in_any_case() -> None:
+    assert mark({"_ab_cdc_deleted_at": "2024-05-01"}) == "2024-05-01"
+    assert mark({"_AB_CDC_DELETED_AT": "2024-05-01"}) == "2024-05-01"
+    assert mark({"subscription_id": "u1"}) is None
 
 
-def test_a_row_without_a_marker_is_kept() -> None:
-    assert mapper().removed({"subscription_id": "u1"}) is False
-
-
-@pytest.mark.parametrize("marker", [True, 1, -1, 0.5, "2024-05-01T00:00:00Z", "true", "yes", "no", [0], {"at": None}])
-def test_a_row_is_removed(marker: Any) -> None:
-    assert mapper(removed_field="gone").removed({"gone": marker}) is True
-
-
-def test_the_marker_may_be_nested_and_is_airbytes_own_by_default() -> None:
-    assert mapper(removed_field="meta.gone").removed({"meta": {"gone": True}}) is True
-    assert mapper().removed({"_ab_cdc_deleted_at": "2024-05-01"}) is True
+def test_the_marker_may_be_nested() -> None:
+    assert mark({"meta": {"gone": True}}, "meta.gone") is True
+    assert mark({"META": '{"gone": true}'}, "meta.gone") is True
+    assert mark({"meta": None}, "meta.gone") is None
 
 
 # --- whatever the row holds
@@ -151,7 +228,7 @@ def test_fields_are_the_rows_own_values_without_nulls_and_airbytes_columns(
     subject = mapper(field_mapping=mapping, unmapped_fields=unmapped)
     before = copy.deepcopy(row)
     found = subject.fields(row)
-    subject.removed(row)
+    subject.layout(row).mark(row)
     assert repr(row) == repr(before), "a row is never changed"
     assert repr(subject.fields(row)) == repr(found), "the same row gives the same fields"
     assert None not in found.values()

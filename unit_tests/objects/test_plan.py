@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -12,7 +13,13 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.objects.plan import StreamPlan, plan_streams
-from destination_cleverpush.objects.reasons import INVALID_SUBSCRIPTION_ID, MISSING_SUBSCRIPTION_ID, MISSING_TAGS
+from destination_cleverpush.objects.reasons import (
+    INVALID_SUBSCRIPTION_ID,
+    INVALID_VALUE,
+    MISSING_SUBSCRIPTION_ID,
+    MISSING_TAGS,
+    UNCLEAR_REMOVED_MARKER,
+)
 from destination_cleverpush.objects.settings import FieldMapping
 from destination_cleverpush.objects.subscriptions import SYNC, UNSUBSCRIBE
 from destination_cleverpush.objects.tags import ADD_TAG, REMOVE_TAG
@@ -84,10 +91,10 @@ def test_the_lane_is_the_id_as_it_is_sent(value: Any, found: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("data", [{}, {"subscription_id": None}, {"subscription_id": ""}, {"subscription_id": "  "}])
-def test_a_row_without_an_id_is_rejected(data: dict[str, Any], mode: str) -> None:
+@pytest.mark.parametrize("value", [None, "", "  ", " \u200b", "NULL"])
+def test_a_row_without_an_id_is_rejected(value: str | None, mode: str) -> None:
     with pytest.raises(RowRejected) as rejected:
-        actions(data, audience_mode=mode)
+        actions({} if value is None else {"subscription_id": value}, audience_mode=mode)
     assert (rejected.value.reason, rejected.value.sentence) == (
         MISSING_SUBSCRIPTION_ID,
         "subscription_id is missing or empty.",
@@ -142,6 +149,78 @@ def test_what_may_be_told_of_a_row_are_its_ids_and_the_names_of_its_fields() -> 
 @pytest.mark.parametrize("data", [{}, {"subscription_id": ["s1"]}, {"subscription_id": " "}])
 def test_a_row_may_have_no_id_to_tell(data: dict[str, Any]) -> None:
     assert plan().identifiers(data)[0] is None
+
+
+# --- removed or not
+
+
+def test_a_job_names_the_column_that_marks_its_row() -> None:
+    assert plan(audience_mode="mirror").job(row(REMOVED)).removed_by == "_ab_cdc_deleted_at"
+    assert plan(audience_mode="upsert").job(row(REMOVED)).removed_by == "_ab_cdc_deleted_at"
+    assert plan(audience_mode="mirror").job(row(KEPT)).removed_by is None
+    assert plan(audience_mode="remove").job(row(REMOVED)).removed_by is None
+    job = plan(audience_mode="mirror", removed_field="gone").job(row({"subscription_id": "s1", "GONE": "Y"}))
+    assert job.removed_by == "GONE"
+
+
+@pytest.mark.parametrize("mode", ["upsert", "add", "mirror"])
+def test_an_unclear_marker_rejects_the_row(mode: str) -> None:
+    data = {"subscription_id": "s1", "status": "active"}
+    with pytest.raises(RowRejected) as rejected:
+        actions(data, audience_mode=mode, removed_field="status")
+    assert (rejected.value.reason, rejected.value.sentence) == (
+        UNCLEAR_REMOVED_MARKER,
+        "The removed marker 'status' holds a value that means neither yes nor no.",
+    )
+    assert actions(data, audience_mode="remove", removed_field="status") == [UNSUBSCRIBE]
+
+
+@pytest.mark.parametrize(("status", "action"), [("Inactive", UNSUBSCRIBE), ("active", SYNC), ("true", SYNC)])
+def test_the_users_own_values_decide(status: str, action: Action) -> None:
+    data = {"subscription_id": "s1", "status": status}
+    found = actions(data, audience_mode="mirror", removed_field="status", removed_values=("inactive", "left"))
+    assert found == [action]
+
+
+def test_a_moment_ahead_is_none_until_it_has_come() -> None:
+    now = datetime(2026, 8, 1, tzinfo=timezone.utc)
+    chosen = settings(audience_mode="mirror", removed_field="ends_at")
+    subject = plan_streams(chosen, [stream()], now=lambda: now)[StreamId("users")]
+    data = {"subscription_id": "s1", "ends_at": "2026-08-10"}
+    assert [call.action for call in calls(subject, data)] == [SYNC]
+    now = datetime(2026, 8, 10, tzinfo=timezone.utc)
+    assert [call.action for call in calls(subject, data)] == [UNSUBSCRIBE]
+
+
+def test_a_cdc_delete_without_an_id_says_what_such_deletes_lack() -> None:
+    data = {"id": 2, "cp_id": None, "_ab_cdc_deleted_at": "2024-05-01"}
+    job = plan(audience_mode="mirror", field_mapping=mapped(subscription_id="cp_id")).job(row(data))
+    assert job.refusal
+    assert job.refusal.reason == MISSING_SUBSCRIPTION_ID
+    assert job.refusal.summary == (
+        "subscription_id is missing or empty. The row is a delete of a CDC source, and these may carry only their "
+        "primary key: have the database log whole rows (Postgres: REPLICA IDENTITY FULL, MySQL: binlog_row_image "
+        "FULL), or map the primary key to subscription_id."
+    )
+    job = plan(audience_mode="mirror", object_type="tags").job(row({**REMOVED, "tags": None}))
+    assert job.refusal
+    assert job.refusal.reason == MISSING_TAGS
+    assert "carry only their primary key" in job.refusal.summary
+    assert "map the primary key" not in job.refusal.summary
+
+
+def test_a_row_that_is_marked_otherwise_is_no_cdc_delete() -> None:
+    job = plan(audience_mode="mirror", removed_field="gone").job(row({"gone": True}))
+    assert job.refusal
+    assert job.refusal.summary == "subscription_id is missing or empty."
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_none_rejects_the_row_and_names_the_column(value: float) -> None:
+    job = plan(field_mapping=mapped(score="points")).job(row({"subscription_id": "s1", "points": value}))
+    assert job.refusal
+    assert job.refusal.reason == INVALID_VALUE
+    assert job.refusal.summary == "score is not a finite number. It is filled by the column 'points'."
 
 
 # --- the streams

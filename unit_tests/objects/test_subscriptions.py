@@ -49,11 +49,20 @@ def test_the_opt_in_form_is_sent_with_an_email_and_with_nothing_else() -> None:
     assert "emailOptInFormId" not in put(None, email="a@b.example")
 
 
-def test_blank_contact_fields_are_left_out_and_no_topics_are_said_to_be_none() -> None:
-    assert put(email="", phone=" ", country="", topics="", tier="") == {
-        "topics": [],
-        "customAttributes": {"tier": "", "user_id": "u1"},
+def test_blank_contact_fields_and_topics_are_not_known_and_are_left_out() -> None:
+    assert put(email="", phone=" \u200b", country="", topics="", tier="") == {
+        "customAttributes": {"tier": "", "user_id": "u1"}
     }
+
+
+@pytest.mark.parametrize("topics", [[], "[]", "{}", "{NULL}", [None]])
+def test_an_empty_list_of_topics_says_that_there_are_none(topics: Any) -> None:
+    assert put(topics=topics)["topics"] == []
+
+
+@pytest.mark.parametrize("topics", ["", " ", "null", "None", "\\N"])
+def test_a_text_without_topics_does_not_say_that_there_are_none(topics: str) -> None:
+    assert "topics" not in put(topics=topics)
 
 
 def test_attributes_keep_their_type_and_nested_ones_become_text() -> None:

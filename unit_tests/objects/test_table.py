@@ -50,7 +50,7 @@ def _remove(subscription_id: str, fields: Fields, settings: Settings) -> list[Op
 
 
 def _each(action: Action, subscription_id: str, fields: Fields) -> list[Operation]:
-    topics = texts("topics", fields.get("topics", []))
+    topics = texts("topics", fields.get("topics", [])) or []
     return [Operation(action, {"subscriptionId": subscription_id, "topicId": topic}) for topic in topics]
 
 
