@@ -164,6 +164,9 @@ class Answer:
         local: the connector or the way to CleverPush ran out of something (descriptors, connections): it judges no
             row, and fewer requests must be in flight.
         failure: for FATAL, what ends the sync.
+        local: the connector or the way to CleverPush ran out of something: it judges no row, and fewer should be in
+            flight.
+        ids: CleverPush's own ids of the subscriptions that a 2xx answer names.
     """
 
     verdict: Verdict
@@ -175,6 +178,8 @@ class Answer:
     congested: bool = False
     local: bool = False
     failure: Failure | None = None
+    local: bool = False
+    ids: tuple[str, ...] = ()
 
 
 DELIVERED = Answer(Verdict.DELIVERED, status=200)

@@ -7,14 +7,23 @@ import time
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from typing import Any
 
-from destination_cleverpush.api.failures import NO_CHANNEL, access_refused, unexpected
-from destination_cleverpush.api.reasons import CHANNEL_NOT_FOUND, NO_ANSWER, ROW_STATUSES, SERVER_ERROR, recognise
-from destination_cleverpush.api.transport import NoReply, Reply, Trouble
+from destination_cleverpush.api.failures import NO_CHANNEL, unexpected
+from destination_cleverpush.api.reasons import (
+    CHANNEL_NOT_FOUND,
+    CONFLICT,
+    NO_ANSWER,
+    ROW_STATUSES,
+    SERVER_ERROR,
+    recognise,
+)
+from destination_cleverpush.api.transport import Reply
+from destination_cleverpush.api.trouble import NoReply, Trouble
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.words import DELIVERED, Answer, Verdict
 
-RETRY_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
+RETRY_STATUSES = frozenset({408, 425, *range(500, 600)})
 """Answers that may be different the next time."""
 
 # Assumed: how servers commonly begin when they do not know a path; no public source has CleverPush's own words.
@@ -25,14 +34,17 @@ _UNKNOWN_ROUTE = re.compile(
 )
 
 
+def refused_by_a_page(reply: Reply) -> bool:
+    """Whether a firewall refuses access, and not CleverPush, which speaks JSON."""
+    return reply.status == 403 and reply.is_html
+
+
 def classify(reply: Reply) -> Answer | None:
-    """What an answer means; None where it says that there is no such route."""
+    """What an answer that lets the connector in means; None where it says that there is no such route."""
     status = reply.status
     if 200 <= status < 300:
         return _taken(reply)
     words = reply.words()
-    if failure := access_refused(status):
-        return Answer(Verdict.FATAL, status=status, words=words, failure=failure)
     if status == 405 or (status == 404 and (reply.is_page or _UNKNOWN_ROUTE.match(words))):
         return None
     if status in ROW_STATUSES:
@@ -49,22 +61,30 @@ def classify(reply: Reply) -> Answer | None:
 
 def unanswered(error: NoReply, timeout: float) -> Answer:
     """What it means that no answer came. `timeout` is in seconds."""
-    if error.trouble is Trouble.SILENT:
-        return Answer(Verdict.RETRY, NO_ANSWER, f"gave no answer within {timeout:g} s", congested=True)
-    never = error.trouble in (Trouble.UNCONNECTED, Trouble.PROXY)
-    return Answer(Verdict.RETRY, NO_ANSWER, "could not be connected to" if never else "broke off the connection")
+    trouble = error.trouble
+    local = trouble is Trouble.EXHAUSTED or not error.sent
+    if trouble is Trouble.EXHAUSTED:
+        summary = "could not be called, since this machine has no file descriptors, ports or memory left"
+    elif trouble is Trouble.SILENT:
+        summary = f"gave no answer within {timeout:g} s"
+    elif trouble in (Trouble.UNCONNECTED, Trouble.PROXY):
+        summary = "could not be connected to"
+    else:
+        summary = "broke off the connection"
+    congested = local or error.crowded or trouble is Trouble.SILENT
+    return Answer(Verdict.RETRY, NO_ANSWER, summary, congested=congested, local=local)
 
 
 def named_delay(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """How many seconds the server asks to wait, or None.
 
-    Reads `Retry-After` in seconds or as an HTTP date (RFC 9110), measured against the answer's own `Date` where there
-    is one, then `RateLimit-Reset` and `X-RateLimit-Reset`, in seconds or as an epoch time.
+    Reads `Retry-After` in seconds or as an HTTP date (RFC 9110), then `RateLimit-Reset` and `X-RateLimit-Reset`, in
+    seconds or as an epoch time. Times are measured against the answer's own `Date` where there is one.
     """
-    now = time.time() if now is None else now
+    now = _http_date(headers.get("Date")) or (time.time() if now is None else now)
     delay = _seconds(headers.get("Retry-After"), now)
     if delay is None and (when := _http_date(headers.get("Retry-After"))) is not None:
-        delay = when - (_http_date(headers.get("Date")) or now)
+        delay = when - now
     for name in ("RateLimit-Reset", "X-RateLimit-Reset"):
         if delay is None:
             delay = _seconds(headers.get(name), now)
@@ -97,16 +117,27 @@ def _http_date(value: str | None) -> float | None:
 
 def _taken(reply: Reply) -> Answer:
     """A 2xx answer: taken, unless it is a web page of something in between, or says itself that it is not."""
-    if reply.is_page or "html" in reply.headers.get("Content-Type", ""):
+    if reply.is_html:
         return Answer(Verdict.RETRY, NO_ANSWER, f"answered with a web page (HTTP {reply.status})", reply.status)
     if reply.body.startswith(b"{") and b'"' in reply.body[:64] and reply.whole:
         parsed = reply.json()
         if parsed is None:
             return Answer(Verdict.RETRY, NO_ANSWER, f"answered {reply.status} with a broken body", reply.status)
-        # Assumed: no public source says what a refusal with status 200 would look like.
-        if isinstance(parsed, Mapping) and (parsed.get("success") is False or parsed.get("error")):
-            return _refused(reply.status, reply.words(), f"answered {reply.status} with an error")
+        if isinstance(parsed, Mapping):
+            # CleverPush's SDKs and connectors take `success: false` and `error` for failures; `status` is assumed.
+            if parsed.get("success") is False or parsed.get("error") or parsed.get("status") == "error":
+                return _refused(reply.status, reply.words(), f"answered {reply.status} with an error")
+            if ids := _ids(parsed):
+                return Answer(Verdict.DELIVERED, status=reply.status, ids=ids)
     return DELIVERED
+
+
+def _ids(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The subscription that a body is, or holds."""
+    found = body.get("id") or body.get("_id")
+    if found is None and isinstance(inner := body.get("subscription"), Mapping):
+        found = inner.get("_id") or inner.get("id")
+    return (found,) if isinstance(found, str) else ()
 
 
 def _refused(status: int, words: str, summary: str) -> Answer:
@@ -114,4 +145,5 @@ def _refused(status: int, words: str, summary: str) -> Answer:
     reason = recognise(status if status in ROW_STATUSES else 422, words)
     if reason is CHANNEL_NOT_FOUND:
         return Answer(Verdict.FATAL, status=status, words=words, failure=config_error(NO_CHANNEL))
-    return Answer(Verdict.REJECTED, reason, summary, status, words)
+    verdict = Verdict.RETRY if reason is CONFLICT else Verdict.REJECTED
+    return Answer(verdict, reason, summary, status, words)

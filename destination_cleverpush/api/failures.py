@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from destination_cleverpush.api.transport import NoReply, Trouble
+from destination_cleverpush.api.environment import Proxy
+from destination_cleverpush.api.trouble import NoReply, Trouble
 from destination_cleverpush.errors import Failure, config_error, transient_error
 
 INVALID_KEY = (
@@ -12,7 +13,8 @@ INVALID_KEY = (
 )
 NO_PERMISSION = (
     "CleverPush refused access: the API key lacks a permission. It needs read and write access to subscriptions and to "
-    "tags. Check the key in CleverPush under Channel Settings > API."
+    "tags. Check the key in CleverPush under Channel Settings > API. An authorizer webhook of the account, which "
+    "protects tags, topics and attributes, can refuse access as well."
 )
 NO_CHANNEL = (
     "Channel not found. The channel ID does not match any channel in the CleverPush account. Verify the channel ID in "
@@ -59,9 +61,34 @@ def unexpected(status: int) -> Failure:
     )
 
 
-def unreachable(address: str, timeout: float, error: NoReply) -> Failure:
+def firewall(address: str, proxy: Proxy | None) -> Failure:
+    """Something in between refuses reads and writes with a web page."""
+    through = f", which is called through {proxy}," if proxy else ""
+    return config_error(
+        f"A firewall or proxy in front of {address}{through} refuses all requests with a web page (HTTP 403). Ask the "
+        "administrators of Airbyte's network, and CleverPush's support, to let the connector pass."
+    )
+
+
+def proxy_refused(address: str, proxy: Proxy | None) -> Failure:
+    """The proxy does not let calls pass: it wants a password, or does not allow the address."""
+    named = str(proxy) if proxy else "a proxy"
+    return config_error(
+        f"The way to {address} leads through {named}, which refused to be used. Check its address, user and password "
+        "in the proxy settings of Airbyte, and that it allows the API Address."
+    )
+
+
+def unreachable(address: str, timeout: float, error: NoReply, proxy: Proxy | None) -> Failure:
     """No answer came. `timeout` is the Request Time-out in seconds."""
     trouble = error.trouble
+    if trouble is Trouble.PROXY_REFUSED:
+        return proxy_refused(address, proxy)
+    if trouble is Trouble.EXHAUSTED:
+        return transient_error(
+            f"{address} could not be called, because the machine that Airbyte runs on has no file descriptors, ports "
+            "or memory left."
+        )
     if trouble is Trouble.UNTRUSTED:
         return config_error(
             f"The TLS connection to {address} failed: its certificate is not trusted. If a proxy of your network "
@@ -75,9 +102,10 @@ def unreachable(address: str, timeout: float, error: NoReply) -> Failure:
             f"{address} gave no answer within {timeout:g} seconds. Try again; if it goes on, raise Request Time-out "
             "under Advanced, or check the network between Airbyte and CleverPush."
         )
-    if trouble is Trouble.PROXY:
-        return transient_error(
-            f"The proxy on the way to {address} could not be used. Check the proxy settings of Airbyte."
+    if trouble is Trouble.PROXY or (proxy and trouble is Trouble.UNCONNECTED):
+        return config_error(
+            f"The way to {address} leads through {proxy or 'a proxy'}, which cannot be connected to. Check the proxy "
+            "settings of Airbyte."
         )
     return transient_error(
         f"{address} could not be reached. Check the API Address under Advanced, and that Airbyte's network lets "

@@ -52,6 +52,11 @@ PAYLOAD_REFUSED = Reason(
     "CleverPush did not accept the row's values. Ensure that custom attributes, tags and topics exist in the "
     "channel's settings and that the mapped columns hold what the fields expect.",
 )
+BLOCKED = Reason(
+    "blocked",
+    "A firewall in front of CleverPush refused the request for this row with a web page, while it lets others pass. "
+    "Look at the row's values for code or markup, or ask CleverPush's support.",
+)
 SERVER_ERROR = Reason(
     "server_error",
     "CleverPush failed on this row alone while it took others. Look at the row's values, or send it again.",
@@ -102,7 +107,7 @@ RULES = (
 )
 """In the order in which an answer is matched; `channel_not_found` ends the sync."""
 
-REASONS = (*(rule.reason for rule in RULES), PAYLOAD_REFUSED, SERVER_ERROR, NO_ANSWER)
+REASONS = (*(rule.reason for rule in RULES), PAYLOAD_REFUSED, BLOCKED, SERVER_ERROR, NO_ANSWER)
 """All that this room gives for a refusal."""
 
 

@@ -8,39 +8,21 @@ are resolved once, and a redirect is never followed, so that the key goes nowher
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from destination_cleverpush.api.deadline import Call, Calls, bounded
+from destination_cleverpush.api.environment import Proxy, require_bundle, unusable_proxy
 from destination_cleverpush.api.reasons import LONGEST_WORDS
 from destination_cleverpush.api.settings import Settings
+from destination_cleverpush.api.trouble import NoReply, Trouble, trouble_of
 
 LARGEST_ANSWER_BYTES = 1 << 16
 LARGEST_LIST_BYTES = 1 << 22
-
-
-class Trouble(Enum):
-    """Why no answer came."""
-
-    SILENT = "it did not come in time"
-    UNCONNECTED = "no connection came about: a wrong host or port, no route"
-    PROXY = "no connection to the proxy came about, or it refused"
-    BROKEN = "the connection broke"
-    UNTRUSTED = "the certificate is not trusted"
-    TLS = "no TLS connection came about"
-
-
-class NoReply(Exception):
-    """An exchange that ended without an answer."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.value)
-        self.trouble = trouble
 
 
 class Reply:
@@ -62,6 +44,11 @@ class Reply:
         """Whether the body is a web page: of a server that knows no such route, or of something in between."""
         return self.body.startswith(b"<")
 
+    @property
+    def is_html(self) -> bool:
+        """Whether it is a web page, or says that it is one."""
+        return self.is_page or "html" in self.headers.get("Content-Type", "")
+
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
         try:
@@ -81,12 +68,16 @@ class Reply:
 
 
 class Transport:
-    """Exchanges with the API's address, with the private key. Safe to use from many threads at once."""
+    """Exchanges with the API's address, with the private key. Safe to use from many threads at once.
+
+    Raises:
+        Failure: `config_error`, the environment names a proxy or a CA bundle that cannot be used.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._address = settings.base_url
         self._timeout = settings.request_timeout_seconds
-        self._adapter = _Adapter(settings.connections)
+        self._calls = Calls()
         self._headers: dict[str, str] = {
             "Authorization": settings.api_key,
             "Content-Type": "application/json",
@@ -94,42 +85,50 @@ class Transport:
             "User-Agent": f"airbyte-destination-cleverpush {requests.utils.default_user_agent()}",
         }
         # Proxies and the CA bundle from the environment, resolved once for the one host that is called.
-        chosen = requests.Session().merge_environment_settings(settings.base_url, {}, None, None, None)
+        chosen = requests.Session().merge_environment_settings(self._address, {}, None, None, None)
         self._environment: dict[str, Any] = {name: chosen[name] for name in ("proxies", "verify", "cert")}
+        self.proxy = Proxy.of(self._address, chosen["proxies"])
+        if self._address.startswith("https:") and isinstance(chosen["verify"], str):
+            require_bundle(chosen["verify"])
+        try:
+            self._adapter = _Adapter(settings.connections, self._calls, self._request("GET", "/"), self._environment)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise unusable_proxy(self.proxy, error) from None
 
     def exchange(self, method: str, path: str, body: bytes | None = None, most: int = LARGEST_ANSWER_BYTES) -> Reply:
-        """Ask once. Of the answer's body `most` bytes are read.
+        """Ask once, within twice the time-out (:class:`Call`). Of the answer's body `most` bytes are read.
 
         Raises:
             NoReply: no answer came.
         """
+        call = self._calls.now = Call(self._timeout)
         try:
-            return self._exchange(method, self._address + path, body, most)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoReply(_trouble(error)) from error
+            return self._exchange(self._request(method, path, body), most)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, MemoryError) as error:
+            trouble = trouble_of(error)
+            crowded = trouble is Trouble.BROKEN and call.fresh and not call.answered
+            raise NoReply(trouble, sent=call.sent, crowded=crowded) from error
 
     def close(self) -> None:
         """Close the kept connections."""
         self._adapter.close()
 
-    def _exchange(self, method: str, url: str, body: bytes | None, most: int) -> Reply:
+    def _request(self, method: str, path: str, body: bytes | None = None) -> requests.PreparedRequest:
         request = requests.PreparedRequest()
-        request.method, request.url, request.body = method, url, body
+        request.method, request.url, request.body = method, self._address + path, body
         request.headers = self._headers  # type: ignore[assignment]
         if body is not None:
             request.headers = {**self._headers, "Content-Length": str(len(body))}  # type: ignore[assignment]
-        deadline = time.monotonic() + 2 * self._timeout
+        return request
+
+    def _exchange(self, request: requests.PreparedRequest, most: int) -> Reply:
         response = self._adapter.send(request, stream=True, timeout=self._timeout, **self._environment)
         content = b""
-        # Each read waits for at most the time-out; the deadline ends an answer that trickles in for ever.
         while chunk := response.raw.read1(LARGEST_ANSWER_BYTES, decode_content=True):
             content += chunk
             if len(content) >= most:
                 response.close()
                 return Reply(response.status_code, response.headers, content, whole=False)
-            if time.monotonic() > deadline:
-                response.close()
-                raise requests.exceptions.ReadTimeout
         return Reply(response.status_code, response.headers, content, whole=True)
 
 
@@ -140,16 +139,23 @@ class _Adapter(HTTPAdapter):
     one that requests documents for subclasses.
     """
 
-    def __init__(self, connections: int) -> None:
+    def __init__(
+        self, connections: int, calls: Calls, request: requests.PreparedRequest, environment: Mapping[str, Any]
+    ) -> None:
         super().__init__(pool_connections=1, pool_maxsize=connections)
-        self._pool: Any = None
+        verify, cert = environment["verify"], environment["cert"]
+        pool: Any = super().get_connection_with_tls_context(request, verify, environment["proxies"], cert)
+        super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        pool.ConnectionCls = bounded(pool.ConnectionCls, calls)
+        self._pool = pool
         self._targets: dict[str | None, str] = {}
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+    def get_connection_with_tls_context(self, *_args: Any, **_options: Any) -> Any:
         """The one pool."""
-        if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
         return self._pool
+
+    def cert_verify(self, *_args: Any) -> None:
+        """The pool has its certificates."""
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """What stands in the request line: the path, or the whole URL for a proxy."""
@@ -163,14 +169,3 @@ class _Adapter(HTTPAdapter):
         response = requests.Response()
         response.status_code, response.headers, response.raw, response.request = resp.status, resp.headers, resp, req
         return response
-
-
-def _trouble(error: Exception) -> Trouble:
-    if isinstance(error, requests.exceptions.SSLError):
-        return Trouble.UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in str(error) else Trouble.TLS
-    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
-        return Trouble.SILENT
-    cause = getattr(error.args[0] if error.args else None, "reason", None)
-    if isinstance(error, requests.exceptions.ProxyError) or isinstance(cause, urllib3.exceptions.ProxyError):
-        return Trouble.PROXY
-    return Trouble.UNCONNECTED if isinstance(cause, urllib3.exceptions.NewConnectionError) else Trouble.BROKEN
