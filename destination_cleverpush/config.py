@@ -97,6 +97,8 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             removed_field=values["removed_field"],
             field_mapping=mapping,
             unmapped_fields=values["unmapped_fields"],
+            max_removal_ratio=float(values["max_removal_ratio"]),
+            removed_values=tuple(values.get("removed_values") or ()) or None,
             email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
         ),
         rejected_records=parse_storage(values["rejected_records"], "rejected_records"),
@@ -131,9 +133,10 @@ def _callable(address: str) -> bool:
 
 
 def _tidy(value: Any) -> Any:
-    """Blanks around pasted text and fields set to null mean nothing, and are dropped."""
+    """Blanks around pasted text, and fields set to null or emptied to a blank text, mean nothing, and are dropped."""
     if isinstance(value, Mapping):
-        return {name: _tidy(part) for name, part in value.items() if part is not None}
+        tidied = {name: _tidy(part) for name, part in value.items()}
+        return {name: part for name, part in tidied.items() if part is not None and part != ""}
     if isinstance(value, list):
         return [_tidy(part) for part in value]
     return value.strip() if isinstance(value, str) else value

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
-from destination_cleverpush.api.client import Client
+from destination_cleverpush.api.client import WITNESS, Client
 from destination_cleverpush.config import Config
 from destination_cleverpush.dead_letter.rows import sync_label
 from destination_cleverpush.dead_letter.store import DeadLetterStore
@@ -24,7 +24,7 @@ from destination_cleverpush.objects.plan import StreamPlan, plan_streams
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.progress import Progress, summarise
 from destination_cleverpush.settlement.settlement import Settlement
-from destination_cleverpush.words import Complete, DueState, Job, Row, State, Stream, StreamId
+from destination_cleverpush.words import Complete, DueState, Job, Operation, Row, State, Stream, StreamId
 
 CANCEL_GRACE_SECONDS = 4.0
 """How long a cancelled sync waits for what is on its way: a second less than a SIGTERM takes to have its effect."""
@@ -45,13 +45,15 @@ class Sync:
         self._config = config
         self._streams = streams
         self._logger = logger
-        self._plans = plan_streams(config.objects, streams)
+        self._plans = plan_streams(config.objects, streams, logger.log)
         self._client = Client(config.api)
         self._settlement = Settlement(
             Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
         )
         self._dispatcher = Dispatcher(
-            Bounds(config.max_concurrency, config.max_requests_per_second), self._settlement.settled
+            Bounds(config.max_concurrency, config.max_requests_per_second),
+            self._settlement.settled,
+            witness=Operation(WITNESS, {}),
         )
         self._engine = Engine(
             self._dispatcher,
@@ -86,7 +88,12 @@ class Sync:
         finally:
             failure = self._engine.close()
             summarise(
-                self._logger, self._settlement.counts, self._read, self._dispatcher.calls, time.monotonic() - started
+                self._logger,
+                self._settlement.counts,
+                self._read,
+                self._dispatcher.calls,
+                self._dispatcher.taken,
+                time.monotonic() - started,
             )
             self._tell_early_end()
             self._client.close()
@@ -112,6 +119,8 @@ class Sync:
                         self._complete.add(message.stream)
             finally:
                 self._engine.put(items)
+        for plan in self._plans.values():
+            plan.end()
 
     def _job(self, row: Row) -> Job:
         plan = self._plans.get(row.stream)
@@ -134,6 +143,12 @@ class Sync:
 
 
 def _unknown_stream(stream: StreamId, plans: dict[StreamId, StreamPlan]) -> Failure:
+    namesakes = [each for each in plans if each.name == stream.name]
+    if not stream.namespace and namesakes:
+        return system_error(
+            f"The source sent a row of the stream '{stream}' without a namespace, and the catalog has several streams of "
+            f"that name: {', '.join(map(str, namesakes))}. The rows before it were sent."
+        )
     return system_error(
         f"The source sent a row of the stream '{stream}', which is not in the configured catalog (it has: "
         f"{', '.join(map(str, plans)) or 'no streams'}). Refresh the connection's schema in Airbyte. The rows before "

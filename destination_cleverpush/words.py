@@ -100,11 +100,13 @@ class Action:
         routes: the paths that may serve it, by the name of the option in the form that chooses them; the first is the
             one to begin with.
         option: the field under Advanced that chooses among them, None where there is only one route.
+        done: what has been done when it is delivered, for the summary, such as `tags added`.
     """
 
     name: str
     routes: Mapping[str, str]
     option: str | None = None
+    done: str = "called"
 
 
 class Operation(NamedTuple):
@@ -164,8 +166,6 @@ class Answer:
         local: the connector or the way to CleverPush ran out of something (descriptors, connections): it judges no
             row, and fewer requests must be in flight.
         failure: for FATAL, what ends the sync.
-        local: the connector or the way to CleverPush ran out of something: it judges no row, and fewer should be in
-            flight.
         ids: CleverPush's own ids of the subscriptions that a 2xx answer names.
     """
 
@@ -178,7 +178,6 @@ class Answer:
     congested: bool = False
     local: bool = False
     failure: Failure | None = None
-    local: bool = False
     ids: tuple[str, ...] = ()
 
 
@@ -211,6 +210,7 @@ class Job:
         attempts: calls that were tried for it.
         ticket: delivery's own.
         removed_by: the column that marks the row as removed; None where it is not, or where every row is removed.
+        held: it waits in its lane until much of the input is known.
     """
 
     stream: StreamId
@@ -222,6 +222,7 @@ class Job:
     attempts: int = 0
     ticket: Any = None
     removed_by: str | None = None
+    held: bool = False
 
 
 class Pulse(NamedTuple):

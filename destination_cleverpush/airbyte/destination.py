@@ -84,8 +84,9 @@ class DestinationCleverpush(Destination):
         """
         try:
             catalog = cast(Mapping[str, Any], ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-            sync = _sync(parse_config(config), read_catalog(catalog))
-            parser = _parser()
+            streams = read_catalog(catalog)
+            sync = _sync(parse_config(config), streams)
+            parser = _parser(streams)
             for line in _written(sync, ([m] for message in input_messages if (m := _message(parser, message)))):
                 yield AirbyteMessageSerializer.load(json.loads(line))
         except Failure as failure:
@@ -162,9 +163,20 @@ class DestinationCleverpush(Destination):
             return
         if sys.stdin is None:
             raise system_error("Standard input is closed: there are no messages to deliver.")
-        sync = _sync(parse_config(config), read_catalog(_read_json_object(parsed.catalog, "catalog")))
+        streams = read_catalog(_read_json_object(parsed.catalog, "catalog"))
+        sync = _sync(parse_config(config), streams)
         _cancel_on_signals(sync, output)
-        yield from ([line] for line in _written(sync, _parser().parse(read_lines(cast(BinaryIO, sys.stdin.buffer)))))
+        parser = _parser(streams)
+        try:
+            yield from ([line] for line in _written(sync, parser.parse(read_lines(cast(BinaryIO, sys.stdin.buffer)))))
+        finally:
+            if parser.passed_over:
+                logger.warning(
+                    "%d line%s of the input did not begin with '{' and so came from something else in the pipe, such as "
+                    "a library that prints: passed over.",
+                    parser.passed_over,
+                    "" if parser.passed_over == 1 else "s",
+                )
 
 
 def _sync(config: Config, streams: Sequence[Stream]) -> Sync:
@@ -195,7 +207,7 @@ def _written(sync: Sync, batches: Iterable[Sequence[Message]]) -> Iterator[str]:
         yield from map(with_stats, states)
 
 
-def _parser() -> LineParser:
+def _parser(streams: Sequence[Stream]) -> LineParser:
     def tell(stream: StreamId | None, source: float, came: int) -> None:
         logger.warning(
             "%s: the source counted %d records before a state, and %d came here. If this goes on, records are lost or "
@@ -205,7 +217,7 @@ def _parser() -> LineParser:
             came,
         )
 
-    return LineParser(tell)
+    return LineParser((stream.id for stream in streams), tell)
 
 
 def _line(message: AirbyteMessage) -> str:
@@ -226,7 +238,7 @@ def _store_settings(config_path: str) -> Any:
 
 def _read_json_object(path: str, what: str) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError):

@@ -13,6 +13,7 @@ from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.words import Complete, Row, State, StreamId
 
 _CHUNK_BYTES = 1 << 16
+_BLANKS = JSON_SPACE + "\ufeff"  # a byte order mark may begin the input
 _STATE_KINDS = frozenset({"STREAM", "GLOBAL", "LEGACY"})
 
 Message = Row | State | Complete
@@ -64,13 +65,24 @@ def _read(fd: int) -> bytes:
 class LineParser:
     """Lines to messages.
 
+    A line that does not begin with a brace is text of something else in the pipe: it is passed over and counted.
+
     Args:
+        streams: that are configured. A record without a namespace belongs to the only one of its name: PyAirbyte's cache
+            drops the namespace of records (PyAirbyte repository, issue 903).
         on_difference: called once per stream (None: a state of all) where a state's `sourceStats` count other records
             since the previous state than came here: with the stream, the source's count and ours.
     """
 
-    def __init__(self, on_difference: Callable[[StreamId | None, float, int], None]) -> None:
+    def __init__(
+        self, streams: Iterable[StreamId], on_difference: Callable[[StreamId | None, float, int], None]
+    ) -> None:
+        self._aliases = _aliases(streams)
         self._on_difference = on_difference
+        self._decoder = json.JSONDecoder(parse_constant=self._constant)  # json.loads would make a new one for each line
+        self._has_constant = False
+        self.passed_over = 0
+        """Lines that were none of Airbyte's, so far."""
         self._number = 0
         self._positions: dict[StreamId, int] = {}
         self._covered: dict[StreamId, int] = {}
@@ -98,12 +110,19 @@ class LineParser:
 
     def _line(self, line: bytes) -> Message | None:
         try:
-            text = line.decode("utf-8").strip(JSON_SPACE)
-            message, end = _DECODER.raw_decode(text)
+            text = line.decode("utf-8").strip(_BLANKS if self._number == 1 else JSON_SPACE)
+            if not text.startswith("{"):
+                self.passed_over += 1
+                return None
+            self._has_constant = False
+            message, end = self._decoder.raw_decode(text)
             if end != len(text):
                 raise _NotAMessage("it is not JSON")
             return self.message(message, text)
         except UnicodeDecodeError:
+            if not line.lstrip().startswith(b"{"):
+                self.passed_over += 1
+                return None
             why = "it is not UTF-8"
         except json.JSONDecodeError:
             why = "it is not JSON"
@@ -125,16 +144,18 @@ class LineParser:
         if kind == "RECORD":
             return self._row(message.get("record"), len(text))
         if kind == "STATE":
-            state = _state(message.get("state"), StateText(text, next(reversed(message)) == "state"))
+            if self._has_constant:
+                raise _NotAMessage("its state holds NaN or Infinity, which JSON does not have")
+            state = self._state(message.get("state"), StateText(text, next(reversed(message)) == "state"))
             self._compare(state.stream, message["state"].get("sourceStats"))
             return state
-        return _complete(message.get("trace")) if kind == "TRACE" else None
+        return self._complete(message.get("trace")) if kind == "TRACE" else None
 
     def _row(self, record: Any, size: int) -> Row:
         if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
             raise _NotAMessage("its record has no data")
         emitted_at = record.get("emitted_at")
-        stream = _stream_id(record, "stream")
+        stream = self._stream_id(record, "stream")
         position = self._positions[stream] = self._positions.get(stream, 0) + 1
         return Row(stream, record["data"], emitted_at if isinstance(emitted_at, int) else None, size, position)
 
@@ -151,45 +172,51 @@ class LineParser:
             self._different.add(stream)
             self._on_difference(stream, count, came)
 
+    def _state(self, state: Any, text: StateText) -> State:
+        if not isinstance(state, dict):
+            raise _NotAMessage("its state is missing")
+        kind = state.get("type") or "LEGACY"
+        if kind not in _STATE_KINDS:
+            raise _NotAMessage("its state is of an unknown type")
+        size = len(text.line) + STATE_BYTES
+        if kind != "STREAM":
+            return State(None, size, text)
+        stream = state.get("stream")
+        descriptor = stream.get("stream_descriptor") if isinstance(stream, dict) else None
+        if not isinstance(descriptor, dict):
+            raise _NotAMessage("its state names no stream")
+        return State(self._stream_id(descriptor, "name"), size, text)
+
+    def _complete(self, trace: Any) -> Complete | None:
+        """The end of a stream (`STREAM_STATUS`, `COMPLETE`); all else that a TRACE may say is passed over."""
+        status = (
+            trace.get("stream_status") if isinstance(trace, dict) and trace.get("type") == "STREAM_STATUS" else None
+        )
+        if not isinstance(status, dict) or status.get("status") != "COMPLETE":
+            return None
+        descriptor = status.get("stream_descriptor")
+        return Complete(self._stream_id(descriptor, "name")) if isinstance(descriptor, dict) else None
+
+    def _stream_id(self, holder: Mapping[str, Any], key: str) -> StreamId:
+        name, namespace = holder.get(key), holder.get("namespace")
+        if not isinstance(name, str) or not (namespace is None or isinstance(namespace, str)):
+            raise _NotAMessage("it names no stream")
+        stream = StreamId(name, namespace or None)
+        return self._aliases.get(stream, stream) if self._aliases else stream
+
+    def _constant(self, name: str) -> float:
+        """NaN and Infinity, which JSON does not have: in a cell they judge the row, anywhere else the line."""
+        self._has_constant = True
+        return float(name)
+
+
+def _aliases(streams: Iterable[StreamId]) -> dict[StreamId, StreamId]:
+    """Names without a namespace that can mean but one of the streams, and that one."""
+    by_name: dict[str, list[StreamId]] = {}
+    for stream in streams:
+        by_name.setdefault(stream.name, []).append(stream)
+    return {StreamId(name): found[0] for name, found in by_name.items() if len(found) == 1 and found[0].namespace}
+
 
 class _NotAMessage(ValueError):
     pass
-
-
-def _refuse_constant(name: str) -> Any:
-    raise _NotAMessage(f"{name} is not a JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make a new one for each line
-
-
-def _state(state: Any, text: StateText) -> State:
-    if not isinstance(state, dict):
-        raise _NotAMessage("its state is missing")
-    kind = state.get("type") or "LEGACY"
-    if kind not in _STATE_KINDS:
-        raise _NotAMessage("its state is of an unknown type")
-    size = len(text.line) + STATE_BYTES
-    if kind != "STREAM":
-        return State(None, size, text)
-    stream = state.get("stream")
-    descriptor = stream.get("stream_descriptor") if isinstance(stream, dict) else None
-    if not isinstance(descriptor, dict):
-        raise _NotAMessage("its state names no stream")
-    return State(_stream_id(descriptor, "name"), size, text)
-
-
-def _complete(trace: Any) -> Complete | None:
-    """The end of a stream (`STREAM_STATUS`, `COMPLETE`); all else that a TRACE may say is passed over."""
-    status = trace.get("stream_status") if isinstance(trace, dict) and trace.get("type") == "STREAM_STATUS" else None
-    if not isinstance(status, dict) or status.get("status") != "COMPLETE":
-        return None
-    descriptor = status.get("stream_descriptor")
-    return Complete(_stream_id(descriptor, "name")) if isinstance(descriptor, dict) else None
-
-
-def _stream_id(holder: Mapping[str, Any], key: str) -> StreamId:
-    name, namespace = holder.get(key), holder.get("namespace")
-    if not isinstance(name, str) or not (namespace is None or isinstance(namespace, str)):
-        raise _NotAMessage("it names no stream")
-    return StreamId(name, namespace or None)

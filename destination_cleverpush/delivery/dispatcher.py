@@ -18,6 +18,7 @@ from destination_cleverpush.delivery.limit import AdaptiveLimit
 from destination_cleverpush.delivery.throttle import Throttle
 from destination_cleverpush.errors import Failure, transient_error
 from destination_cleverpush.words import (
+    Action,
     Answer,
     DueState,
     Job,
@@ -39,6 +40,8 @@ class Bounds:
         most_per_second: requests per second, None for no cap.
         most_rows: rows on their way.
         most_bytes: of rows and states on their way.
+        most_held: held jobs that wait, before they are let go,
+        longest_held_seconds: and how long the first of them waits at most.
         retry_base_seconds, retry_cap_seconds: the longest delay before the first retry, which doubles up to the cap.
         patience: how long it tries before it judges.
     """
@@ -47,6 +50,8 @@ class Bounds:
     most_per_second: float | None = None
     most_rows: int = 10_000
     most_bytes: int = 32 * 1024 * 1024
+    most_held: int = 5_000
+    longest_held_seconds: float = 60.0
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 15.0
     patience: Patience = field(default_factory=Patience)
@@ -99,6 +104,7 @@ class Dispatcher:
         self.limit = AdaptiveLimit(bounds.most_in_flight)
         self.throttle = Throttle(bounds.most_per_second, self._rng)
         self.calls: Counter[StreamId] = Counter()
+        self.taken: Counter[tuple[StreamId, Action]] = Counter()
         self.retries = 0
         self.throttled = 0
         self.in_flight = 0
@@ -106,6 +112,9 @@ class Dispatcher:
         self._checkpoints = Checkpoints()
         self._lanes: dict[str, deque[Job]] = {}
         self._ready: deque[Attempt] = deque()
+        self._held: list[str] = []  # lanes whose first job waits for much of the input to be known
+        self._held_until = float("inf")
+        self._holds = True
         self._delayed: list[tuple[float, int, Attempt]] = []
         self._sequence = 0
         self._judgement = Judgement(bounds.patience)
@@ -140,6 +149,7 @@ class Dispatcher:
     def end_input(self) -> None:
         """No row and no state will follow."""
         self._input_ended = True
+        self._let_go()
 
     @property
     def full(self) -> bool:
@@ -197,10 +207,15 @@ class Dispatcher:
             self._troubled(attempt, answer, now)
 
     def watch(self, now: float) -> float | None:
-        """End the sync where nothing was answered for good for too long, also where no answer comes at all.
+        """Do what is due by the clock alone; returns in how many seconds to look again, None where nothing will be.
 
-        Returns in how many seconds to look again, None while all is well.
+        It lets held jobs go when they have waited for long, and ends the sync where nothing was answered for good for
+        too long, also where no answer comes at all.
         """
+        if self._held and self._held_until == float("inf"):
+            self._held_until = now + self._bounds.longest_held_seconds
+        if now >= self._held_until:
+            self._let_go()
         left = self._judgement.patience_ends() - now
         if left <= 0:
             self.fail(
@@ -210,6 +225,7 @@ class Dispatcher:
                     "frequency of your sync schedule."
                 )
             )
+        left = min(left, self._held_until - now)
         return left if left != float("inf") else None
 
     def fail(self, failure: Failure) -> None:
@@ -229,9 +245,9 @@ class Dispatcher:
         return self._checkpoints.due()
 
     @property
-    def has_due_state(self) -> bool:
-        """Whether a state may leave."""
-        return self._checkpoints.is_due
+    def has_news(self) -> bool:
+        """Whether the settlement should look up: a state may leave, or jobs are held, whose time runs."""
+        return self._checkpoints.is_due or bool(self._held)
 
     @property
     def finished(self) -> bool:
@@ -262,6 +278,8 @@ class Dispatcher:
             return "rejected rows to be stored"
         if (pause := self.throttle.wait(now)) > 1:
             return f"the end of a pause that CleverPush asked for ({pause:.0f} s)"
+        if self._held:
+            return "more of the input, before rows that are marked as removed are believed"
         if retried := len(self._delayed):
             return f"{retried} call{'' if retried == 1 else 's'} that failed and will be tried again"
         return "CleverPush's answers"
@@ -270,6 +288,11 @@ class Dispatcher:
         """Begin the lane's first job, and those behind it while they need no call."""
         lane = self._lanes[name]
         while True:
+            if lane[0].held and self._holds:
+                self._held.append(name)
+                if len(self._held) >= self._bounds.most_held:
+                    self._let_go()
+                return
             if (operation := self._advance(lane[0], None)) is not None:
                 self._ready.append(Attempt(lane[0].stream, lane[0], operation))
                 return
@@ -305,6 +328,7 @@ class Dispatcher:
             return
         if answer.verdict is Verdict.DELIVERED:
             self._last_delivered = (job.stream, attempt.operation)
+            self.taken[job.stream, attempt.operation.action] += 1
         elif job.refusal is None:
             job.refusal = answer
         if (operation := self._advance(job, answer)) is not None:
@@ -319,6 +343,14 @@ class Dispatcher:
             self._activate(job.lane)
         else:
             del self._lanes[job.lane]
+
+    def _let_go(self) -> None:
+        """Begin what was held; nothing is held from now on."""
+        self._holds = False
+        self._held_until = float("inf")
+        held, self._held = self._held, []
+        for name in held:
+            self._activate(name)
 
     def _settle(self, job: Job) -> None:
         self._unreleased += 1

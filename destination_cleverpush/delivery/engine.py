@@ -93,7 +93,7 @@ class Engine:
                         self.dispatcher.add_state(item, now)
             finally:
                 self._changed()  # also where a row that was added has failed the sync
-            if self.dispatcher.has_due_state:
+            if self.dispatcher.has_news:
                 self._bell()
 
     def stop(self, failure: Failure, grace_seconds: float | None = None) -> None:
@@ -128,7 +128,8 @@ class Engine:
             now = time.monotonic()
             if self.dispatcher.failure is None:
                 look_again = self.dispatcher.watch(now)
-                if self.dispatcher.failure is None:
+                if not self._ending:
+                    self._call_sender()  # held jobs may have been let go
                     return look_again
                 self._changed()
             self._latest_end = min(self._latest_end, now + self._grace)

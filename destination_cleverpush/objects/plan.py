@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from destination_cleverpush.errors import config_error
+from destination_cleverpush.objects.guard import RemovalGuard
 from destination_cleverpush.objects.mapping import Layout, RowMapper
 from destination_cleverpush.objects.marker import Clock, is_airbytes_marker, is_listed, listed_values, says_removed
 from destination_cleverpush.objects.notices import ColumnNotices, Tell
@@ -56,6 +57,7 @@ class StreamPlan:
         self._object = OBJECTS[settings.object_type]
         self._mapper = RowMapper(settings, self._object.known_fields, stream.schema)
         self._listed = listed_values(settings.removed_values)
+        self._guard = RemovalGuard(stream.id, settings.max_removal_ratio)
         self._tell = tell
         self._now = now
         self._unclear_told = False
@@ -66,6 +68,7 @@ class StreamPlan:
         """The row as a job: its calls, or none where it is removed and that costs no call, or the refusal."""
         removed_by = None
         mode = self._settings.audience_mode
+        self._guard.rows += 1
         layout = self._mapper.layout(row.data)
         self._notices.row(self._mapper.taken)
         try:
@@ -80,8 +83,15 @@ class StreamPlan:
         except RowRejected as rejected:
             refusal = Answer(Verdict.REJECTED, rejected.reason, self._explained(rejected, removed_by))
             return Job(row.stream, "", None, row, row.size, refusal, removed_by=removed_by)
-        script = one_by_one(operations) if operations else None
-        return Job(row.stream, lane, script, row, row.size, removed_by=removed_by)
+        script = one_by_one(operations)
+        if removed_by is None:
+            return Job(row.stream, lane, script, row, row.size)
+        # The source itself says what it deleted: nothing in its own column can have been mistaken.
+        held = not is_airbytes_marker(removed_by)
+        if held:
+            self._guard.marked += 1
+            script = self._guard.watch(script, removed_by)
+        return Job(row.stream, lane, script, row, row.size, removed_by=removed_by, held=held)
 
     def identifiers(self, data: Mapping[str, Any]) -> tuple[str | None, list[str]]:
         """The row's subscription ID, None where it has none that can be used, and which texts of the row may be told.

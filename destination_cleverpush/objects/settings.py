@@ -35,6 +35,7 @@ class Settings:
         removed_field: the column (or dotted path) that marks a row as removed.
         unmapped_fields: what becomes of columns without a mapping: `send` or `ignore`.
         email_opt_in_form_id: sent with every email; None: not sent.
+        max_removal_ratio: the highest share of rows that may be marked as removed.
         removed_values: where given, these values of the removed marker, in any case, mean removed, and no others do.
     """
 
@@ -44,4 +45,5 @@ class Settings:
     field_mapping: tuple[FieldMapping, ...]
     unmapped_fields: str
     email_opt_in_form_id: str | None
+    max_removal_ratio: float = 0.5
     removed_values: tuple[str, ...] | None = None

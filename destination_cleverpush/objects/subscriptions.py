@@ -13,8 +13,9 @@ SYNC = Action(
     "sync",
     {"plain": "/subscription/sync", "with_channel": "/subscription/sync/{channel_id}"},
     option="sync_endpoint",
+    done="created or updated",
 )
-UNSUBSCRIBE = Action("unsubscribe", {"plain": "/subscription/unsubscribe"})
+UNSUBSCRIBE = Action("unsubscribe", {"plain": "/subscription/unsubscribe"}, done="unsubscribed")
 
 _WIRE_NAMES = {
     "email": "emailAddress",

@@ -12,11 +12,13 @@ ADD_TAG = Action(
     "add_tag",
     {"add_remove": "/subscription/tag/add", "tag_untag": "/subscription/tag"},
     option="tag_endpoints",
+    done="tags added",
 )
 REMOVE_TAG = Action(
     "remove_tag",
     {"add_remove": "/subscription/tag/remove", "tag_untag": "/subscription/untag"},
     option="tag_endpoints",
+    done="tags removed",
 )
 
 

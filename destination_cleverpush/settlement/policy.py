@@ -19,12 +19,14 @@ class Policy:
     Attributes:
         fail_at_once: the first rejected row ends the sync, and its state stays back, so that it is sent again.
         highest_share: of rejected rows among the settled ones; None: any.
+        every_row_from: a stream of at least so many rows, all of them rejected, fails the sync.
         judged_from_rows: while the sync runs, the share is judged from so many settled rows on.
     """
 
     fail_at_once: bool = False
     highest_share: float | None = None
     judged_from_rows: int = 1_000
+    every_row_from: int = 20
 
     def after_rejection(self, row: RejectedRow) -> Failure | None:
         """What a rejected row leads to."""
@@ -48,13 +50,14 @@ class Policy:
             read: how many rows were read of each stream.
         """
         for stream, counts in streams.items():
-            if counts.rejected and counts.rejected.total() == read.get(stream):
-                reason, count = counts.rejected.most_common(1)[0]
-                return config_error(
-                    f"Every row of stream '{stream}' was rejected ({read[stream]} in all), {count} as {reason.code}: "
-                    f"{reason.advice}"
-                )
+            if read.get(stream, 0) >= self.every_row_from and (sentence := _every_row(stream, counts, read)):
+                return config_error(sentence)
         return self._share(total(streams))
+
+    def warnings(self, streams: Mapping[StreamId, StreamCounts], read: Mapping[StreamId, int]) -> list[str]:
+        """What the user should know of a sync that goes through: streams of few rows, all of them rejected."""
+        few = {stream: counts for stream, counts in streams.items() if read.get(stream, 0) < self.every_row_from}
+        return [sentence for stream, counts in few.items() if (sentence := _every_row(stream, counts, read))]
 
     def _share(self, counts: StreamCounts) -> Failure | None:
         rejected, settled = counts.rejected.total(), counts.settled
@@ -69,3 +72,11 @@ class Policy:
 
 def _leading(rejected: Counter[Reason]) -> Reason:
     return rejected.most_common(1)[0][0]
+
+
+def _every_row(stream: StreamId, counts: StreamCounts, read: Mapping[StreamId, int]) -> str | None:
+    """A sentence where every row of a stream was rejected."""
+    if not counts.rejected or counts.rejected.total() != read.get(stream):
+        return None
+    reason, count = counts.rejected.most_common(1)[0]
+    return f"Every row of stream '{stream}' was rejected ({read[stream]} in all), {count} as {reason.code}: {reason.advice}"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from destination_cleverpush.settlement.counts import Counts
-from destination_cleverpush.words import Pulse, StreamId
+from destination_cleverpush.words import Action, Pulse, StreamId
 
 
 class Progress:
@@ -69,6 +69,7 @@ def summarise(
     counts: Counts,
     read: Mapping[StreamId, int],
     calls: Mapping[StreamId, int],
+    taken: Mapping[tuple[StreamId, Action], int],
     seconds: float,
 ) -> None:
     """One line per stream and reason, with its count and what to do, then one per stream.
@@ -76,6 +77,7 @@ def summarise(
     Args:
         read: rows read, with every stream of the sync.
         calls: calls made, by stream.
+        taken: calls that CleverPush took, by stream and what they do.
     """
     for stream in read:
         for reason, count in counts.of(stream).rejected.most_common():
@@ -95,7 +97,7 @@ def summarise(
             stream,
             rows,
             c.delivered,
-            f" ({c.without_call} of them marked as removed, without a call)" if c.without_call else "",
+            _by_effect({a.done: n for (of, a), n in taken.items() if of == stream}, c.without_call),
             c.rejected.total(),
             _by_reason(Counter({reason.code: count for reason, count in c.rejected.items()})),
             f", {undelivered} NOT delivered" if undelivered else "",
@@ -103,6 +105,13 @@ def summarise(
             seconds,
             c.settled / max(seconds, 0.001),
         )
+
+
+def _by_effect(done: Mapping[str, int], left_alone: int) -> str:
+    told = [f"{count} {what}" for what, count in done.items()]
+    if left_alone:
+        told.append(f"{left_alone} left alone, since they needed no call")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _by_reason(rejected: Counter[str]) -> str:

@@ -110,6 +110,8 @@ class Settlement:
 
     def at_the_end(self, read: Mapping[StreamId, int]) -> Failure | None:
         """What the rejected rows mean for a sync that nothing else failed, given how many rows were read."""
+        for warning in self._policy.warnings(self.counts.streams, read):
+            self._logger.warning(warning)
         return self._policy.at_the_end(self.counts.streams, read)
 
     def run(
