@@ -91,13 +91,15 @@ class Sync:
                 self._logger,
                 self._settlement.counts,
                 self._read,
-                self._dispatcher.calls,
-                self._dispatcher.taken,
-                time.monotonic() - started,
+                calls=self._dispatcher.calls,
+                taken=self._dispatcher.taken,
+                seconds=time.monotonic() - started,
             )
-            self._tell_early_end()
             self._client.close()
-        if failure or (failure := self._settlement.at_the_end(self._read)):
+        if failure is None:
+            self._tell_early_end()  # after a failure of ours, it was not the source that ended early
+            failure = self._settlement.at_the_end(self._read)
+        if failure is not None:
             raise failure
 
     def cancel(self, why: str = "The sync was cancelled.") -> None:
@@ -146,8 +148,8 @@ def _unknown_stream(stream: StreamId, plans: dict[StreamId, StreamPlan]) -> Fail
     namesakes = [each for each in plans if each.name == stream.name]
     if not stream.namespace and namesakes:
         return system_error(
-            f"The source sent a row of the stream '{stream}' without a namespace, and the catalog has several streams of "
-            f"that name: {', '.join(map(str, namesakes))}. The rows before it were sent."
+            f"The source sent a row of the stream '{stream}' without a namespace, and the catalog has several streams "
+            f"of that name: {', '.join(map(str, namesakes))}. The rows before it were sent."
         )
     return system_error(
         f"The source sent a row of the stream '{stream}', which is not in the configured catalog (it has: "

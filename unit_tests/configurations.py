@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from destination_cleverpush.airbyte.catalog import read_catalog
 from destination_cleverpush.config import Config, parse_config
+from destination_cleverpush.words import Stream
 
 CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
 KEY = "private-key-4711"
@@ -40,3 +42,8 @@ def catalog(*names: str, mode: str = "append", schema: dict[str, Any] | None = N
             for name in names
         ]
     }
+
+
+def streams(*names: str) -> list[Stream]:
+    """The same, typed."""
+    return read_catalog(catalog(*names))

@@ -6,13 +6,16 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from destination_cleverpush.config import AudienceMode, FieldMapping, ObjectType, TagEndpoints, load_spec, parse_config
+from destination_cleverpush.api.settings import Settings as ApiSettings
+from destination_cleverpush.config import load_spec, parse_config
+from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.objects.settings import AudienceMode, FieldMapping
+from destination_cleverpush.objects.table import OBJECTS
+from destination_cleverpush.storage.settings import LocalSettings
 from unit_tests.configurations import CHANNEL, KEY, make_config, mapped, raw_config
 from unit_tests.strategies import JSON_VALUES
 
@@ -22,11 +25,11 @@ SCHEMA = load_spec()["connectionSpecification"]
 
 def complaint(raw: dict[str, Any]) -> str:
     """The message for a configuration that cannot work."""
-    with pytest.raises(AirbyteTracedException) as failed:
+    with pytest.raises(Failure) as failed:
         parse_config(raw)
-    assert failed.value.failure_type is FailureType.config_error
+    assert failed.value.kind is FailureKind.CONFIG
     assert KEY not in repr(failed.value)
-    return failed.value.message or ""
+    return failed.value.message
 
 
 # --- what is filled in
@@ -39,21 +42,35 @@ def test_the_spec_is_a_schema_and_its_defaults_fit_it() -> None:
             Draft7Validator(prop).validate(prop["default"])
 
 
+def test_the_objects_of_the_table_are_the_choices_of_the_form() -> None:
+    choice = SCHEMA["properties"]["object_type"]
+    assert dict(zip(choice["enum"], choice["enumNames"], strict=True)) == {
+        name: found.title for name, found in OBJECTS.items()
+    }
+
+
 def test_what_is_left_out_has_the_defaults_of_the_form() -> None:
     config = parse_config(LEAST)
-    assert config.object_type is ObjectType.SUBSCRIPTIONS
-    assert config.audience_mode is AudienceMode.UPSERT
-    assert config.removed_field == "_ab_cdc_deleted_at"
-    assert config.field_mapping == ()
-    assert config.unmapped_fields == "send"
-    assert config.email_opt_in_form_id is None
+    assert config.objects.object_type == "subscriptions"
+    assert config.objects.audience_mode is AudienceMode.UPSERT
+    assert config.objects.removed_field == "_ab_cdc_deleted_at"
+    assert config.objects.field_mapping == ()
+    assert config.objects.unmapped_fields == "send"
+    assert config.objects.email_opt_in_form_id is None
+    assert config.api == ApiSettings(
+        base_url="https://api.cleverpush.com",
+        channel_id=CHANNEL,
+        api_key=KEY,
+        request_timeout_seconds=30,
+        connections=16,
+        endpoints={"tag_endpoints": "add_remove", "sync_endpoint": "plain"},
+    )
+    assert config.rejected_records is None
     assert config.on_rejected == "continue"
     assert config.max_rejected_ratio is None
-    assert config.advanced.base_url == "https://api.cleverpush.com"
-    assert config.advanced.max_concurrency == 16
-    assert config.advanced.max_requests_per_second is None
-    assert config.advanced.request_timeout_seconds == 30
-    assert config.advanced.tag_endpoints is TagEndpoints.ADD_REMOVE
+    assert config.max_concurrency == 16
+    assert config.max_requests_per_second is None
+    assert config.progress_interval_seconds > 0
 
 
 def test_what_is_filled_in_is_taken() -> None:
@@ -66,24 +83,36 @@ def test_what_is_filled_in_is_taken() -> None:
             "field_mapping": mapped(subscription_id="id"),
             "unmapped_fields": "ignore",
             "email_opt_in_form_id": "form1",
+            "rejected_records": {"storage_type": "local", "destination_path": "/rejected"},
+            "on_rejected": "fail",
             "max_rejected_ratio": 0.05,
             "advanced": {
                 "base_url": "http://localhost:8080/api/",
                 "max_concurrency": 4.0,
+                "max_requests_per_second": 2.5,
+                "request_timeout_seconds": 7,
+                "progress_interval_seconds": 0,
                 "tag_endpoints": "tag_untag",
             },
         }
     )
-    assert config.object_type is ObjectType.TAGS
-    assert config.audience_mode is AudienceMode.MIRROR
-    assert config.removed_field == "gone"
-    assert config.field_mapping == (FieldMapping("id", "subscription_id"),)
-    assert config.email_opt_in_form_id == "form1"
+    assert config.objects.object_type == "tags"
+    assert config.objects.audience_mode is AudienceMode.MIRROR
+    assert config.objects.removed_field == "gone"
+    assert config.objects.field_mapping == (FieldMapping("id", "subscription_id"),)
+    assert config.objects.unmapped_fields == "ignore"
+    assert config.objects.email_opt_in_form_id == "form1"
+    assert config.api.base_url == "http://localhost:8080/api"
+    assert config.api.endpoints["tag_endpoints"] == "tag_untag"
+    assert config.api.request_timeout_seconds == 7
+    assert config.api.connections == 4
+    assert config.rejected_records == LocalSettings("/rejected")
+    assert config.on_rejected == "fail"
     assert config.max_rejected_ratio == 0.05
-    assert config.advanced.base_url == "http://localhost:8080/api"
-    assert config.advanced.max_concurrency == 4
-    assert isinstance(config.advanced.max_concurrency, int)
-    assert config.advanced.tag_endpoints is TagEndpoints.TAG_UNTAG
+    assert config.max_concurrency == 4
+    assert isinstance(config.max_concurrency, int)
+    assert config.max_requests_per_second == 2.5
+    assert config.progress_interval_seconds == 0
 
 
 def test_blanks_around_pasted_values_are_dropped_and_null_means_left_out() -> None:
@@ -91,22 +120,22 @@ def test_blanks_around_pasted_values_are_dropped_and_null_means_left_out() -> No
         {**LEAST, "api_key": f" {KEY}\n", "channel_id": f"{CHANNEL} ", "audience_mode": None, "advanced": None,
          "email_opt_in_form_id": " "}
     )  # fmt: skip
-    assert config.api_key == KEY
-    assert config.channel_id == CHANNEL
-    assert config.audience_mode is AudienceMode.UPSERT
-    assert config.advanced.max_concurrency == 16
-    assert config.email_opt_in_form_id is None
+    assert config.api.api_key == KEY
+    assert config.api.channel_id == CHANNEL
+    assert config.objects.audience_mode is AudienceMode.UPSERT
+    assert config.max_concurrency == 16
+    assert config.objects.email_opt_in_form_id is None
 
 
 def test_fields_of_a_newer_form_are_passed_over() -> None:
-    assert parse_config({**LEAST, "from_the_future": [1]}).channel_id == CHANNEL
+    assert parse_config({**LEAST, "from_the_future": [1]}).api.channel_id == CHANNEL
 
 
 def test_a_configuration_is_frozen_and_never_shows_the_key() -> None:
     config = make_config()
     assert KEY not in f"{config!r} {config!s}"
     with pytest.raises(FrozenInstanceError):
-        config.api_key = "other"  # type: ignore[misc]
+        config.api.api_key = "other"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +144,7 @@ def test_a_configuration_is_frozen_and_never_shows_the_key() -> None:
      "http://127.0.0.1:5000", "http://[::1]:5000", "https://127.0.0.1:65535"],
 )  # fmt: skip
 def test_addresses_that_may_be_called(url: str) -> None:
-    assert make_config(url).advanced.base_url == url
+    assert make_config(url).api.base_url == url
 
 
 # --- what cannot work
@@ -252,10 +281,10 @@ def test_a_key_in_a_wrong_field_is_never_shown(value: Any) -> None:
     for raw in _spread(value):
         try:
             config = parse_config(raw)
-        except AirbyteTracedException as error:
-            said = f"{error.message}{error.internal_message}{error!r}{error.__cause__!r}"
+        except Failure as error:
+            said = f"{error.message}{error.internal}{error!r}{error.__cause__!r}"
         else:
-            said = "" if config.api_key == KEY and raw["api_key"] == KEY else repr(config)
+            said = "" if config.api.api_key == KEY and raw["api_key"] == KEY else repr(config)
         assert KEY not in said
 
 
@@ -270,14 +299,13 @@ def test_a_configuration_is_taken_or_refused_in_a_sentence(fields: dict[str, Any
     raw = {**LEAST, "advanced": advanced, **fields}
     try:
         config = parse_config(raw)
-    except AirbyteTracedException as error:
+    except Failure as error:
         _judge(error)
     else:
         assert parse_config(raw) == config
 
 
-def _judge(error: AirbyteTracedException) -> None:
-    assert error.failure_type is FailureType.config_error
-    assert error.message
+def _judge(error: Failure) -> None:
+    assert error.kind is FailureKind.CONFIG
     assert error.message.startswith("The configuration ")
     assert error.message.endswith(".")

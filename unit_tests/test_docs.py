@@ -1,5 +1,6 @@
 """The documentation says what the code does: tables, constants, examples, targets and links."""
 
+import inspect
 import json
 import logging
 import re
@@ -12,14 +13,27 @@ from typing import Any
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
-from destination_cleverpush.catalog import plan_streams
-from destination_cleverpush.client import RETRY_STATUSES
-from destination_cleverpush.config import AudienceMode, ObjectType, load_spec, parse_config
-from destination_cleverpush.delivery import concurrency, dispatcher, throttle
-from destination_cleverpush.pipeline import CANCEL_GRACE_SECONDS, Sync
-from destination_cleverpush.protocol import Output, OutputLogHandler, parse_lines
-from destination_cleverpush.reasons import REASONS, ROW_STATUSES
-from destination_cleverpush.rejected import LOGGED_PER_STREAM
+from destination_cleverpush.airbyte.catalog import read_catalog
+from destination_cleverpush.airbyte.destination import CANCEL_SECONDS
+from destination_cleverpush.airbyte.lines import LineParser, Message
+from destination_cleverpush.airbyte.messages import OutputLogHandler
+from destination_cleverpush.airbyte.output import Output
+from destination_cleverpush.airbyte.states import with_stats
+from destination_cleverpush.api.answers import RETRY_STATUSES
+from destination_cleverpush.api.reasons import PAYLOAD_REFUSED, ROW_STATUSES, RULES, SERVER_ERROR
+from destination_cleverpush.api.reasons import REASONS as ANSWERED
+from destination_cleverpush.config import load_spec, parse_config
+from destination_cleverpush.delivery.dispatcher import Bounds
+from destination_cleverpush.delivery.judgement import Patience
+from destination_cleverpush.delivery.limit import LimitTuning
+from destination_cleverpush.delivery.throttle import ThrottleTuning
+from destination_cleverpush.objects.plan import plan_streams
+from destination_cleverpush.objects.reasons import REASONS as UNSENT
+from destination_cleverpush.objects.settings import AudienceMode
+from destination_cleverpush.objects.table import OBJECTS
+from destination_cleverpush.settlement.settlement import Settlement
+from destination_cleverpush.sync import Sync
+from destination_cleverpush.words import Reason, Row, State
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -56,8 +70,18 @@ def unquoted(cell: str) -> str:
 
 @pytest.mark.parametrize("page", [README, USER_PAGE], ids=["README", "user page"])
 def test_the_table_of_reasons_is_the_codes(page: str) -> None:
-    told = [(unquoted(code), statuses, advice) for code, statuses, advice in table(page, "Code")]
-    assert told == [(r.code, ", ".join(map(str, r.statuses)) or NO_CALL, r.advice) for r in REASONS.values()]
+    told = table(page, "Code")
+    reasons = (*UNSENT, *ANSWERED)
+    assert [(unquoted(code), advice) for code, _, advice in told] == [(r.code, r.advice) for r in reasons]
+    assert {unquoted(code): statuses for code, statuses, _ in told} == {r.code: _statuses(r) for r in reasons}
+
+
+def _statuses(reason: Reason) -> str:
+    """The statuses of answers that can mean it, as the tables name them."""
+    known = {rule.reason: sorted(rule.statuses) for rule in RULES}
+    server_error = sorted(RETRY_STATUSES, key=lambda status: (status < 500, status))
+    known |= {PAYLOAD_REFUSED: [400, 409, 422], SERVER_ERROR: server_error}
+    return ", ".join(map(str, known.get(reason, []))) or NO_CALL
 
 
 def form_fields(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -102,22 +126,24 @@ def test_every_choice_of_the_form_is_explained() -> None:
 
 def test_the_constants_are_the_codes() -> None:
     limits = " ".join(" ".join(row) for row in table(USER_PAGE, "What"))
+    bounds, patience, backoff = Bounds(), Patience(), ThrottleTuning()
     for promise in (
-        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {dispatcher.RETRIES}; up to",
-        f"up to {dispatcher.MOST_TRIES - 1} where other calls fail",
-        f"up to {dispatcher.RETRY_BASE_SECONDS:g} s before the first and doubling",
-        f"doubling, never more than {dispatcher.RETRY_CAP_SECONDS:g} s; on 503",
-        f"{throttle.BACKOFF_BASE_SECONDS:g} s, doubling with each refusal in a row",
-        f"refusal in a row, never more than {throttle.BACKOFF_CAP_SECONDS:g} s; everybody waits",
-        f"Longest wait {dispatcher.LONGEST_DELAY_SECONDS / 60:g} minutes",
+        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {patience.retries}; up to",
+        f"up to {patience.most_tries - 1} where other calls fail",
+        f"up to {bounds.retry_base_seconds:g} s before the first and doubling",
+        f"doubling, never more than {bounds.retry_cap_seconds:g} s; on 503",
+        f"{backoff.backoff_base_seconds:g} s, doubling with each refusal in a row",
+        f"refusal in a row, never more than {backoff.backoff_cap_seconds:g} s; everybody waits",
+        f"Longest wait {patience.longest_delay_seconds / 60:g} minutes",
     ):
         assert promise in limits
+    logged = inspect.signature(Settlement).parameters["logged_per_stream"].default
     for promise in (
-        f"starts with {concurrency._START} requests in flight",
-        f"{dispatcher.MOST_ROWS:,} rows (or {dispatcher.MOST_BYTES / 2**20:g} MiB) are on their way",
-        f"After {dispatcher.MOST_TRIES} calls for one row",
-        f"have {CANCEL_GRACE_SECONDS:g} seconds to end",
-        f"the first {LOGGED_PER_STREAM} rejected rows of a stream",
+        f"starts with {LimitTuning().start} requests in flight",
+        f"{bounds.most_rows:,} rows (or {bounds.most_bytes / 2**20:g} MiB) are on their way",
+        f"After {patience.most_tries} calls for one row",
+        f"have {CANCEL_SECONDS:g} seconds to end",
+        f"the first {logged} rejected rows of a stream",
         f"refuses it (HTTP {', '.join(map(str, sorted(ROW_STATUSES)))})",
     ):
         assert promise in " ".join(USER_PAGE.split())
@@ -173,10 +199,10 @@ class Collected(Output):
     """Standard output as a list of messages."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(None)
         self.messages: list[Any] = []
 
-    def write(self, *lines: str) -> None:
+    def tell(self, *lines: str) -> None:
         self.messages.extend(map(json.loads, lines))
 
 
@@ -187,6 +213,10 @@ def recorder() -> Iterator[ThreadingHTTPServer]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+def parsed(lines: list[bytes]) -> Iterator[list[Message]]:
+    return LineParser(lambda *_: None).parse([lines])
 
 
 def catalog_of(lines: list[str]) -> dict[str, Any]:
@@ -205,9 +235,9 @@ def test_the_examples_in_the_readme_are_true(
     monkeypatch.setattr(logger, "handlers", [OutputLogHandler(output)])
     advanced = {"base_url": f"http://127.0.0.1:{recorder.server_port}", "max_concurrency": 1}
     config = parse_config(example.config | {"audience_mode": mode, "advanced": advanced})
-    sync = Sync(config, catalog_of(example.lines_in), logger)
-    for lines in sync.run(parse_lines([[line.encode() for line in example.lines_in]])):
-        output.write(*lines)
+    sync = Sync(config, read_catalog(catalog_of(example.lines_in)), logger)
+    for states in sync.run(parsed([line.encode() for line in example.lines_in])):
+        output.write(*map(with_stats, states))
     assert recorder.calls == example.calls[mode]  # type: ignore[attr-defined]
     assert [message for message in example.lines_out if message not in output.messages] == []
 
@@ -232,16 +262,16 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors, target
 
 
-@pytest.mark.parametrize("object_type", [object_type.value for object_type in ObjectType])
+@pytest.mark.parametrize("object_type", list(OBJECTS))
 @pytest.mark.parametrize("mode", [mode.value for mode in AudienceMode])
 def test_sample_files_are_complete(object_type: str, mode: str) -> None:
     folder = SAMPLES / object_type
     config = parse_config(json.loads((folder / f"{mode}.json").read_text(encoding="utf-8")))
-    assert (config.object_type.value, config.audience_mode.value) == (object_type, mode)
+    assert (config.objects.object_type, config.objects.audience_mode.value) == (object_type, mode)
     catalog = json.loads((folder / "catalog.json").read_text(encoding="utf-8"))
     ConfiguredAirbyteCatalogSerializer.load(catalog)
-    plans = plan_streams(config, catalog)
+    plans = plan_streams(config.objects, read_catalog(catalog))
     lines = (folder / f"{mode}.jsonl").read_bytes().splitlines()
-    messages = [message for batch in parse_lines([lines]) for message in batch]
+    messages = [message for batch in parsed(lines) for message in batch]
     assert len(messages) == len(lines)
-    assert {message.stream for message in messages} == set(plans)
+    assert {message.stream for message in messages if isinstance(message, Row | State)} == set(plans)

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from destination_cleverpush.catalog import plan_streams
+from destination_cleverpush.airbyte.catalog import read_catalog
+from destination_cleverpush.airbyte.destination import CANCEL_SECONDS
 from destination_cleverpush.config import parse_config
-from destination_cleverpush.pipeline import CANCEL_GRACE_SECONDS
+from destination_cleverpush.objects.plan import plan_streams
 from tools.lock import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def test_the_scripts_can_be_read() -> None:
 def test_the_manifest_holds_a_configuration_and_a_catalog_that_are_accepted() -> None:
     found = manifests()
     config = parse_config(json.loads(found["Secret"]["stringData"]["config.json"]))
-    plans = plan_streams(config, json.loads(found["ConfigMap"]["data"]["catalog.json"]))
+    plans = plan_streams(config.objects, read_catalog(json.loads(found["ConfigMap"]["data"]["catalog.json"])))
     assert [str(stream) for stream in plans] == ["users"]
 
 
@@ -48,4 +49,4 @@ def test_the_manifest_names_this_version_and_gives_it_time_to_end() -> None:
     pod = manifests()["Job"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"].endswith(f":{read_toml('pyproject.toml')['project']['version']}")
-    assert pod["terminationGracePeriodSeconds"] > 2 * CANCEL_GRACE_SECONDS
+    assert pod["terminationGracePeriodSeconds"] > 2 * CANCEL_SECONDS

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from destination_cleverpush.airbyte.lines import LineParser
+from destination_cleverpush.airbyte.states import with_stats
 from destination_cleverpush.config import parse_config
-from destination_cleverpush.delivery import dispatcher
-from destination_cleverpush.pipeline import Sync
-from destination_cleverpush.protocol import parse_lines
-from unit_tests.configurations import catalog, raw_config
+from destination_cleverpush.delivery.dispatcher import Bounds
+from destination_cleverpush.delivery.throttle import Throttle, ThrottleTuning
+from destination_cleverpush.errors import Failure
+from destination_cleverpush.sync import Sync
+from unit_tests.configurations import raw_config, streams
 from unit_tests.server import Asked, Canned, Server, said
 from unit_tests.strategies import JSON_VALUES, LIKELY_ROWS
 
@@ -34,8 +37,9 @@ ANSWERS = st.one_of(
 @pytest.fixture(scope="module", autouse=True)
 def _quick_retries() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dispatcher, "RETRY_BASE_SECONDS", 0.001)
-        patch.setattr("destination_cleverpush.delivery.throttle.BACKOFF_BASE_SECONDS", 0.001)
+        patch.setattr("destination_cleverpush.sync.Bounds", partial(Bounds, retry_base_seconds=0.001))
+        quick = partial(Throttle, tuning=ThrottleTuning(backoff_base_seconds=0.001))
+        patch.setattr("destination_cleverpush.delivery.dispatcher.Throttle", quick)
         yield
 
 
@@ -81,15 +85,15 @@ def test_a_correct_sync_or_a_clear_failure(
         config = parse_config(
             raw_config(server.url, object_type=object_type, audience_mode=mode, on_rejected=on_rejected)
         )
-        sync = Sync(config, catalog("users"), LOGGER)
+        sync = Sync(config, streams("users"), LOGGER)
         states: list[dict[str, Any]] = []
         failure = None
         try:
-            for batch in sync.run(parse_lines([lines])):
-                states.extend(json.loads(line)["state"] for line in batch)
-        except AirbyteTracedException as error:
+            for batch in sync.run(LineParser(lambda *_: None).parse([lines])):
+                states.extend(json.loads(with_stats(due))["state"] for due in batch)
+        except Failure as error:
             failure = error
-    assert failure is None or (str(failure.message)[0].isalnum() and str(failure.message)[-1] in ".)")
+    assert failure is None or (failure.message[0].isalnum() and failure.message[-1] in ".)")
     sent = [n for n, line in enumerate(lines) if b'"STATE"' in line and b'"STREAM"' in line]
     assert [s["id"] for s in states] == sent[: len(states)]
     counted = sum(s["destinationStats"]["recordCount"] + s["destinationStats"]["rejectedRecordCount"] for s in states)
@@ -98,7 +102,7 @@ def test_a_correct_sync_or_a_clear_failure(
         assert counted == sum(b'"RECORD"' in line and b'"users"' in line for line in before)
     if failure is None:
         assert len(states) == len(sent)
-        assert all(c.read == c.delivered + c.rejected for c in sync._dispatcher.streams.values())
+        assert sync._settlement.counts.total.settled == sum(sync._read.values())
 
 
 @settings(max_examples=300, deadline=None)
@@ -119,8 +123,8 @@ def test_a_correct_sync_or_a_clear_failure(
 def test_a_configuration_is_taken_or_refused_with_the_fields_name(raw: Any) -> None:
     try:
         parse_config(raw)
-    except AirbyteTracedException as error:
-        told = str(error.message)
+    except Failure as error:
+        told = error.message
     else:
         return
     assert told.startswith(("The configuration", "The dead letter store"))

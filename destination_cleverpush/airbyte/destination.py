@@ -172,8 +172,8 @@ class DestinationCleverpush(Destination):
         finally:
             if parser.passed_over:
                 logger.warning(
-                    "%d line%s of the input did not begin with '{' and so came from something else in the pipe, such as "
-                    "a library that prints: passed over.",
+                    "%d line%s of the input did not begin with '{': passed over, as text of something else in the "
+                    "pipe, such as a library that prints.",
                     parser.passed_over,
                     "" if parser.passed_over == 1 else "s",
                 )

@@ -68,8 +68,8 @@ class LineParser:
     A line that does not begin with a brace is text of something else in the pipe: it is passed over and counted.
 
     Args:
-        streams: that are configured. A record without a namespace belongs to the only one of its name: PyAirbyte's cache
-            drops the namespace of records (PyAirbyte repository, issue 903).
+        streams: that are configured. A record without a namespace belongs to the only one of its name: PyAirbyte's
+            cache drops the namespace of records (PyAirbyte repository, issue 903).
         on_difference: called once per stream (None: a state of all) where a state's `sourceStats` count other records
             since the previous state than came here: with the stream, the source's count and ours.
     """

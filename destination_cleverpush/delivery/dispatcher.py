@@ -128,7 +128,7 @@ class Dispatcher:
     # --- the input's side
 
     def add(self, job: Job) -> None:
-        """Take a job; it starts when those before it in its lane are settled. Without a script it is settled at once."""
+        """Take a job; it starts when those before it in its lane are settled, at once where it has no script."""
         job.ticket = self._checkpoints.admit(job.stream)
         self._rows += 1
         self._bytes += job.size

@@ -79,4 +79,5 @@ def _every_row(stream: StreamId, counts: StreamCounts, read: Mapping[StreamId, i
     if not counts.rejected or counts.rejected.total() != read.get(stream):
         return None
     reason, count = counts.rejected.most_common(1)[0]
-    return f"Every row of stream '{stream}' was rejected ({read[stream]} in all), {count} as {reason.code}: {reason.advice}"
+    number = read[stream]
+    return f"Every row of stream '{stream}' was rejected ({number} in all), {count} as {reason.code}: {reason.advice}"

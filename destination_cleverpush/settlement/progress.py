@@ -68,6 +68,7 @@ def summarise(
     logger: logging.Logger,
     counts: Counts,
     read: Mapping[StreamId, int],
+    *,
     calls: Mapping[StreamId, int],
     taken: Mapping[tuple[StreamId, Action], int],
     seconds: float,

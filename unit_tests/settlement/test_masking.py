@@ -1,42 +1,17 @@
+"""CleverPush's words, without what may come from the row."""
+
 from __future__ import annotations
 
-import json
-import logging
 import re
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from destination_cleverpush.protocol import StreamId
-from destination_cleverpush.reasons import LONGEST_WORDS
-from destination_cleverpush.rejected import LOGGED_PER_STREAM, RejectedRow, Rejections, place, without_values
-
-
-def rejected(position: int = 1, subscription_id: str | None = "s-1", **more: Any) -> RejectedRow:
-    facts: dict[str, Any] = {
-        "stream": "users", "namespace": None, "code": "unknown_tag", "reason": "CleverPush answered 400.",
-        "status": 400, "answer": "no", "data": {}, "emitted_at": None,
-        "rejected_at": datetime(2026, 11, 23, tzinfo=timezone.utc), "attempts": 1,
-    }  # fmt: skip
-    return RejectedRow(position=position, subscription_id=subscription_id, **{**facts, **more})
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        (rejected(), "stream 'users', row 1, subscription_id 's-1'"),
-        (rejected(7, None, namespace="crm"), "stream 'crm.users', row 7"),
-        (rejected(subscription_id="ada@example.com"), "stream 'users', row 1, subscription_id '…'"),
-        (rejected(subscription_id="+49 170 1234567"), "stream 'users', row 1, subscription_id '…'"),
-        (rejected(subscription_id="4917012345"), "stream 'users', row 1, subscription_id '4917012345'"),
-    ],
-)
-def test_a_row_is_told_by_its_place_and_its_id_unless_that_is_a_person(row: RejectedRow, told: str) -> None:
-    assert place(row) == told
-
+from destination_cleverpush.api.reasons import LONGEST_WORDS
+from destination_cleverpush.settlement import masking
+from destination_cleverpush.settlement.masking import may_be_told, without_values
 
 ROW = {
     "id": "u-17", "mail": "ada_k@example.com", "name": "King-Lovelace", "born": "1815-12-10", "score": 42.0,
@@ -119,18 +94,13 @@ def test_a_part_of_a_value_is_hidden_too(value: str, frame: str, data: st.DataOb
     assert without_values(words, {"column": value}) == frame.format("…")
 
 
-def test_the_first_rows_of_a_stream_are_told_and_all_are_counted(caplog: pytest.LogCaptureFixture) -> None:
-    rejections = Rejections(logging.getLogger("airbyte.test"))
-    with caplog.at_level(logging.WARNING):
-        for position in range(1, LOGGED_PER_STREAM + 11):
-            rejections.add(rejected(position))
-        rejections.add(rejected(stream="orders", code="missing_tags"))
-        told = [record.getMessage() for record in caplog.records]
-        assert len(told) == LOGGED_PER_STREAM + 2
-        assert told[LOGGED_PER_STREAM].startswith(f"Stream 'users' has more than {LOGGED_PER_STREAM} rejected rows")
-        caplog.clear()
-        rejections.report()
-    told = [record.getMessage() for record in caplog.records]
-    assert told[0].startswith(f"Stream 'users': {LOGGED_PER_STREAM + 10} rows rejected as unknown_tag. ")
-    assert told[1].startswith("Stream 'orders': 1 row rejected as missing_tags. ")
-    assert json.dumps(rejections.counts[StreamId("users")]) == json.dumps({"unknown_tag": LOGGED_PER_STREAM + 10})
+def test_words_are_taken_as_cut_off_where_the_client_cuts_them() -> None:
+    assert masking._LONGEST_WORDS == LONGEST_WORDS
+
+
+@pytest.mark.parametrize(
+    ("identifier", "told"),
+    [("s-1", True), ("4917012345", True), ("ada@example.com", False), ("+49 170 1234567", False), ("a\n@b", False)],
+)
+def test_an_id_that_is_a_person_is_not_told(identifier: str, told: bool) -> None:
+    assert may_be_told(identifier) is told
