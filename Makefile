@@ -11,8 +11,9 @@ VENV := .venv/bin
 # Two more environments, each from the same lock: what the image holds, and the tools that look at it.
 RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
+SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test lint format lock image test-image test-pyairbyte test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo test test-all lint format lock image test-image test-pyairbyte test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -28,7 +29,7 @@ $(POETRY_STAMP):
 
 $(STAMP): $(POETRY_STAMP) pyproject.toml poetry.lock
 	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
-	$(call poetry,.venv) sync --no-interaction --no-ansi
+	$(call poetry,.venv) sync --compile --no-interaction --no-ansi
 	@touch $@
 
 $(RUNTIME)/.installed: $(POETRY_STAMP) pyproject.toml poetry.lock
@@ -47,8 +48,11 @@ lock: $(POETRY_STAMP) ## resolve the dependencies of pyproject.toml anew where t
 demo: $(STAMP) ## show spec, check and write against a simulated CleverPush
 	$(VENV)/python -m tools.demo
 
-test: $(STAMP) ## run the unit and integration tests
-	$(VENV)/python -m pytest
+test: $(STAMP) ## run the unit and integration tests, but for the slow ones
+	$(VENV)/python -m pytest $(SIDE_BY_SIDE)
+
+test-all: $(STAMP) ## the same, with the slow ones
+	$(VENV)/python -m pytest $(SIDE_BY_SIDE) -m "not image and not image_tests"
 
 lint: $(STAMP) ## ruff, who imports whom, mypy --strict and the lock's freshness
 	$(VENV)/ruff check .

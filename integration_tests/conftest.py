@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from integration_tests.platform_double import CONNECTOR, ConnectorProcess, run_check
+from integration_tests.preloaded import preloaded
 from integration_tests.simulator.process import Simulator, start_simulator
 
 CHANNEL = {
@@ -29,7 +31,17 @@ Calls = Callable[..., list[tuple[str, dict[str, Any], Any]]]
 
 
 @pytest.fixture(scope="session")
-def running_simulator() -> Iterator[Simulator]:
+def connector() -> Iterator[Sequence[str]]:
+    """The console command with its imports paid for once, for the platform double too; CONNECTOR is the real one."""
+    with preloaded(CONNECTOR) as command, pytest.MonkeyPatch.context() as patch:
+        for start in (ConnectorProcess.__init__, run_check):
+            assert start.__kwdefaults__
+            patch.setitem(start.__kwdefaults__, "command", command)
+        yield command
+
+
+@pytest.fixture(scope="session")
+def running_simulator(connector: Sequence[str]) -> Iterator[Simulator]:
     with start_simulator(accounts=ACCOUNTS) as simulator:
         yield simulator
 

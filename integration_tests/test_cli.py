@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from integration_tests.platform_double import CONNECTOR, FAILURE_TYPES, assert_a
 from integration_tests.simulator.process import Simulator
 
 
-def run(*arguments: object, stdin: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [*CONNECTOR, *map(str, arguments)]
+def run(
+    *arguments: object, stdin: Path | None = None, connector: Sequence[str] = CONNECTOR
+) -> subprocess.CompletedProcess[str]:
+    command = [*connector, *map(str, arguments)]
     with (stdin or Path("/dev/null")).open() as lines:
         return subprocess.run(command, stdin=lines, capture_output=True, text=True, check=False, timeout=60)
 
@@ -31,8 +34,8 @@ def test_spec_prints_the_form_as_it_is_shipped() -> None:
     assert message["spec"]["supported_destination_sync_modes"] == ["append", "append_dedup", "overwrite"]
 
 
-def test_a_wrong_command_line_ends_with_its_usage() -> None:
-    done = run("write", "--config", "c.json")
+def test_a_wrong_command_line_ends_with_its_usage(connector: Sequence[str]) -> None:
+    done = run("write", "--config", "c.json", connector=connector)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: destination-cleverpush write")
     assert "--catalog" in done.stderr.splitlines()[-1]
@@ -45,12 +48,14 @@ def test_a_wrong_command_line_ends_with_its_usage() -> None:
         ("check", '{"api_key": "private-key-0a1b2c"', "is not JSON."),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, command: str, content: str | None, sentence: str) -> None:
+def test_a_file_that_cannot_be_used_is_named(
+    connector: Sequence[str], tmp_path: Path, command: str, content: str | None, sentence: str
+) -> None:
     path = tmp_path / "config.json"
     if content is not None:
         path.write_text(content)
     catalog_file = ("--catalog", path) if command == "write" else ()
-    done = run(command, "--config", path, *catalog_file)
+    done = run(command, "--config", path, *catalog_file, connector=connector)
     (line,) = done.stdout.splitlines()
     error = json.loads(line)["trace"]["error"]
     assert (done.returncode, done.stderr, error["failure_type"]) == (1, "", FAILURE_TYPES[0])

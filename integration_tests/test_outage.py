@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,15 @@ class Attempt:
     error: dict[str, Any] | None
 
 
-def attempt(simulator: Simulator, folder: Path, confirmed: int) -> Attempt:
+def attempt(
+    simulator: Simulator, folder: Path, confirmed: int, *, rows: int = _ROWS, connector: Sequence[str] = CONNECTOR
+) -> Attempt:
     """Write the rows that no state has confirmed yet."""
     config = simulator.connector_config(advanced={"request_timeout_seconds": 0.5, "progress_interval_seconds": 0})
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "catalog.json").write_text(json.dumps(catalog(stream(mode="append_dedup"))))
     lines = []
-    for number in range(confirmed + 1, _ROWS + 1):
+    for number in range(confirmed + 1, rows + 1):
         user = f"u{number % _SUBSCRIPTIONS}"
         data = {"subscription_id": user, "email": f"{user}@example.com", "visits": number}
         state = {"stream_descriptor": {"name": "users"}, "stream_state": {"row": number}}
@@ -54,7 +57,7 @@ def attempt(simulator: Simulator, folder: Path, confirmed: int) -> Attempt:
             {"type": "STATE", "state": {"type": "STREAM", "stream": state}},
         ]
     done = subprocess.run(
-        [*CONNECTOR, "write", "--config", f"{folder}/config.json", "--catalog", f"{folder}/catalog.json"],
+        [*connector, "write", "--config", f"{folder}/config.json", "--catalog", f"{folder}/catalog.json"],
         input="".join(json.dumps(line) + "\n" for line in lines),
         capture_output=True,
         text=True,
@@ -102,11 +105,14 @@ def test_an_hour_long_outage_ends_as_transient_and_costs_no_row(outage: dict[str
         assert visits(simulator) == last
 
 
-def test_a_delay_of_more_than_a_quarter_of_an_hour_ends_the_sync_at_once(tmp_path: Path) -> None:
+def test_a_delay_of_more_than_a_quarter_of_an_hour_ends_the_sync_at_once(
+    connector: Sequence[str], tmp_path: Path
+) -> None:
     wait = {"kind": "status", "status": 429, "headers": {"Retry-After": "1000"}, "nth": 100}
     with start_simulator(accounts=[_ACCOUNT], faults={"rules": [wait]}) as simulator:
-        refused = attempt(simulator, tmp_path, 0)
+        refused = attempt(simulator, tmp_path, 0, rows=300, connector=connector)
         assert_transient(refused, "CleverPush asked to wait 17 minutes (HTTP 429)")
+        assert refused.confirmed < 300
 
-        after = attempt(simulator, tmp_path, refused.confirmed)
-        assert (after.exit_code, after.confirmed) == (0, _ROWS)
+        after = attempt(simulator, tmp_path, refused.confirmed, rows=300, connector=connector)
+        assert (after.exit_code, after.confirmed) == (0, 300)

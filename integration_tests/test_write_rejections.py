@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import requests
 
 from integration_tests.conftest import Calls
 from integration_tests.messages import Message, Row, catalog, record, records, stream, stream_state
-from integration_tests.platform_double import CONNECTOR, assert_absent, run_write
+from integration_tests.platform_double import assert_absent, run_write
 from integration_tests.simulator.process import Simulator
 
 GOOD = {"subscription_id": "u0", "email": "ada@example.com"}
@@ -35,7 +35,7 @@ def with_states(*rows: Row, name: str = "users") -> list[Message]:
 
 
 def test_each_refused_row_is_told_and_counted_and_can_be_sent_again(
-    simulator: Simulator, calls: Calls, tmp_path: Path
+    simulator: Simulator, connector: Sequence[str], calls: Calls, tmp_path: Path
 ) -> None:
     config = simulator.connector_config(rejected_records={"storage_type": "local", "destination_path": str(tmp_path)})
     result = run_write(config, catalog(), with_states(GOOD, *REFUSED.values(), GOOD))
@@ -63,7 +63,7 @@ def test_each_refused_row_is_told_and_counted_and_can_be_sent_again(
     body = {"channelId": "Channel-1", "emailAddress": "fox@example.com", "customAttributes": {"user_id": "u6"}}
     headers = {"Authorization": simulator.api_key}
     requests.post(f"{simulator.url}/subscription/sync", json=body, headers=headers, timeout=10).raise_for_status()
-    replay = [*CONNECTOR, "replay", "--from", str(tmp_path), "--code", "contact_required"]
+    replay = [*connector, "replay", "--from", str(tmp_path), "--code", "contact_required"]
     replayed = subprocess.run(replay, capture_output=True, text=True, check=True).stdout.splitlines()
     again = run_write(config, catalog(), [*replayed, stream_state(1)])
     assert (again.exit_code, again.counts) == (0, [(1, 0)])
