@@ -10,7 +10,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from destination_cleverpush.api.answers import classify, refused_by_a_page, unanswered
@@ -24,6 +24,7 @@ from destination_cleverpush.api.failures import (
     unreachable,
 )
 from destination_cleverpush.api.reasons import BLOCKED, SERVER_ERROR
+from destination_cleverpush.api.routes import CONTROL, Finding, Routes, finding, says_something
 from destination_cleverpush.api.settings import Settings
 from destination_cleverpush.api.transport import LARGEST_LIST_BYTES, Reply, Transport
 from destination_cleverpush.api.trouble import NoReply, Trouble
@@ -33,49 +34,79 @@ from destination_cleverpush.words import DELIVERED, Action, Answer, Operation, V
 READS_VOUCH_SECONDS = 10.0
 """For so long one read that passed the firewall says that it is the rows that are refused, and not the connector."""
 
-
-WITNESS = Action("read", {"plain": "/channels"})
+_WITNESS_PATH = "/channels"
+WITNESS = Action("read", {"plain": _WITNESS_PATH})
 """A read that changes nothing: whether CleverPush answers at all. Nothing of its answer is kept."""
-
 
 class Client:
     """Calls for one channel with one key. Safe to use from many threads at once.
+
+    Args:
+        tell: takes sentences for the log, such as which route was found.
+        reads_vouch_seconds: see :data:`READS_VOUCH_SECONDS`.
 
     Raises:
         Failure: `config_error`, the environment names a proxy or a CA bundle that cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, reads_vouch_seconds: float = READS_VOUCH_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[str], None] = lambda _: None,
+        *,
+        reads_vouch_seconds: float = READS_VOUCH_SECONDS,
+    ) -> None:
         self.settings = settings
         self._reads_vouch_seconds = reads_vouch_seconds
         self._vouched_until = -math.inf
         self._witness = threading.Lock()
         self._transport = Transport(settings)
-        self._routes: dict[Action, str] = {}
+        self._tell = tell
+        self._routes = Routes(settings.endpoints, settings.channel_id)
         self._known_routes: set[Action] = set()
+        self._turns: dict[Action, threading.Lock] = {}
+        self._shown: Reply | None = None
 
     def send(self, operation: Operation) -> Answer:
-        """Make one call, once, and say what its answer means. Never raises for anything the network does."""
+        """Make one call, once, and say what its answer means. Never raises for anything the network does.
+
+        While it is not known which of several routes for an action the server has, only one call of its kind is on its
+        way; it tries one route after the other (:mod:`routes`), and the others wait for at most the time-out.
+        """
         action, payload = operation
         if action is WITNESS:
-            return DELIVERED if self._reads_pass() else Answer(Verdict.RETRY, SERVER_ERROR, "did not answer")
-        route = self._routes.get(action) or self._choose(action)
+            return self._see()
         body = json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
+        route = self._routes.settled(action)
+        if route is not None:
+            return self._call(action, route, body)
+        if len(self._routes.candidates(action)) == 1:
+            return self._find_route(operation, body)
+        turn = self._turns.setdefault(action, threading.Lock())
+        if not turn.acquire(timeout=self.settings.request_timeout_seconds):
+            return _undecided("was not called, since it is not known yet which route it has", None)
         try:
-            reply = self._transport.exchange("POST", route, body)
-        except NoReply as error:
-            return self._unanswered(error)
-        if reply.status >= 300:
-            if refused_by_a_page(reply):
-                return self._blocked()
-            if failure := self._access_refused(reply):
-                return Answer(Verdict.FATAL, status=reply.status, words=reply.words(), failure=failure)
-        answer = classify(reply)
-        if answer is None:
-            return self._no_such_route(action, reply.status)
-        if answer.verdict is Verdict.DELIVERED:
-            self._known_routes.add(action)
-        return answer
+            route = self._routes.settled(action)
+            if route is None:
+                return self._find_route(operation, body)
+        finally:
+            turn.release()
+        return self._call(action, route, body)
+
+    def find_route(self, action: Action) -> str | None:
+        """Which route the server has for the action, by calls that change nothing, since they name no subscription.
+
+        Returns:
+            The path; None where the answers settle nothing.
+
+        Raises:
+            Failure: `config_error`, it has none of them.
+        """
+        if self._routes.settled(action) is None:
+            answer, status = self._search(action, json.dumps({"channelId": self.settings.channel_id}).encode())
+            if answer is None:
+                raise self._no_route(action, self._routes.candidates(action), status)
+        return self._routes.settled(action)
 
     def read(self, path: str) -> Mapping[str, Any]:
         """A list or an object that CleverPush holds.
@@ -112,17 +143,78 @@ class Client:
         """Close the kept connections."""
         self._transport.close()
 
-    def _choose(self, action: Action) -> str:
-        first = next(iter(action.routes.values()))
-        chosen = self.settings.endpoints.get(action.option or "", "")
-        route = self._routes[action] = action.routes.get(chosen, first)
-        return route
+    def _find_route(self, operation: Operation, body: bytes) -> Answer:
+        action, payload = operation
+        answer, status = self._search(action, body)
+        if answer is not None:
+            return answer
+        subscription = payload.get("subscriptionId") or payload.get("customAttributes", {}).get("user_id")
+        with self._witness:
+            enough = self._routes.lost(action, str(subscription))
+        if enough:
+            failure = self._no_route(action, self._routes.candidates(action), status)
+            return Answer(Verdict.FATAL, status=status, failure=failure)
+        return _undecided(f"answered {status} as if it had no such route", status)
 
-    def _no_such_route(self, action: Action, status: int) -> Answer:
-        if action in self._known_routes:
+    def _search(self, action: Action, body: bytes) -> tuple[Answer | None, int]:
+        """Make the call at one route after the other; the answer that counts, or None and the status of the last."""
+        status = 0
+        for path in self._routes.candidates(action):
+            try:
+                reply = self._transport.exchange("POST", path, body)
+            except NoReply as error:
+                return self._unanswered(error), 0
+            status = reply.status
+            found = finding(reply, path, self._control)
+            if found is Finding.UNSURE:
+                return _undecided(f"answered {status}, which may mean that it has no such route", status), status
+            if found is Finding.HERE:
+                self._routes.settle(action, path)
+                self._tell(f"CleverPush takes {action.name} at {path}.")
+            if found is not Finding.GONE:
+                return self._judge(action, path, reply), status
+        return None, status
+
+    def _control(self) -> Reply | None:
+        """How the server answers where it has no route: asked once, unless that says nothing."""
+        with self._witness:
+            if self._shown is None:
+                body = json.dumps({"channelId": self.settings.channel_id}).encode()
+                try:
+                    reply = self._transport.exchange("POST", CONTROL, body)
+                except NoReply:
+                    return None
+                if says_something(reply):
+                    self._shown = reply
+            return self._shown
+
+    def _call(self, action: Action, route: str, body: bytes) -> Answer:
+        try:
+            reply = self._transport.exchange("POST", route, body)
+        except NoReply as error:
+            return self._unanswered(error)
+        return self._judge(action, route, reply)
+
+    def _judge(self, action: Action, route: str, reply: Reply) -> Answer:
+        if reply.status >= 300:
+            if refused_by_a_page(reply):
+                return self._blocked()
+            if failure := self._access_refused(reply):
+                return Answer(Verdict.FATAL, status=reply.status, words=reply.words(), failure=failure)
+        answer = classify(reply)
+        if answer is None:
+            return self._no_such_route(action, route, reply.status)
+        if answer.verdict is Verdict.DELIVERED:
+            self._known_routes.add(action)
+        return answer
+
+    def _no_such_route(self, action: Action, route: str, status: int) -> Answer:
+        if action in self._known_routes or action.option:
             return Answer(Verdict.RETRY, SERVER_ERROR, f"answered {status} as if it had no such route", status)
-        url = self.settings.base_url + self._routes[action]
-        return Answer(Verdict.FATAL, status=status, failure=no_such_route(url, status, action.option))
+        return Answer(Verdict.FATAL, status=status, failure=self._no_route(action, [route], status))
+
+    def _no_route(self, action: Action, paths: Sequence[str], status: int) -> Failure:
+        return no_such_route(self.settings.base_url, paths, status, action.option)
 
     def _unanswered(self, error: NoReply) -> Answer:
         if error.trouble in (Trouble.UNTRUSTED, Trouble.PROXY_REFUSED):
@@ -140,6 +232,16 @@ class Client:
             return proxy_refused(self.settings.base_url, self._transport.proxy)
         return access_refused(reply.status)
 
+    def _see(self) -> Answer:
+        """The answer to :data:`WITNESS`."""
+        try:
+            reply = self._transport.exchange("GET", _WITNESS_PATH)
+        except NoReply as error:
+            return self._unanswered(error)
+        if reply.status == 200 and not reply.is_html:
+            return DELIVERED
+        return Answer(Verdict.RETRY, SERVER_ERROR, f"answered {reply.status}", reply.status)
+
     def _blocked(self) -> Answer:
         """A web page refused a call: it judges the row where reads still pass, and the way to CleverPush where not."""
         passed = self._reads_pass()
@@ -154,10 +256,14 @@ class Client:
             if time.monotonic() < self._vouched_until:
                 return True
             try:
-                reply = self._transport.exchange("GET", "/channels")
+                reply = self._transport.exchange("GET", _WITNESS_PATH)
             except NoReply:
                 return None
             if reply.status == 200 and not reply.is_html:
                 self._vouched_until = time.monotonic() + self._reads_vouch_seconds
                 return True
             return False if refused_by_a_page(reply) else None
+
+def _undecided(summary: str, status: int | None) -> Answer:
+    """It is not known yet whether there is a route; one call at a time finds out, and no row is judged by it."""
+    return Answer(Verdict.RETRY, SERVER_ERROR, summary, status, congested=True, local=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from destination_cleverpush.api.environment import Proxy
 from destination_cleverpush.api.trouble import NoReply, Trouble
 from destination_cleverpush.errors import Failure, config_error, transient_error
@@ -36,12 +38,14 @@ def access_refused(status: int) -> Failure | None:
     return None
 
 
-def no_such_route(url: str, status: int, option: str | None) -> Failure:
-    """An address that knows no such path. `option` is the field under Advanced that chooses the path."""
+def no_such_route(address: str, paths: Sequence[str], status: int, option: str | None) -> Failure:
+    """An address that knows none of the paths. `option` is the field under Advanced that chooses among them."""
     chosen = f" and {option.replace('_', ' ').title()}" if option else ""
+    tried = " and ".join(address + path for path in paths)
+    do = "do" if len(paths) > 1 else "does"
     return config_error(
-        f"{url} does not exist (HTTP {status}). Check the API Address{chosen} under Advanced; the default address is "
-        "https://api.cleverpush.com."
+        f"{tried} {do} not exist (HTTP {status}). Check the API Address{chosen} under Advanced; the default address "
+        "is https://api.cleverpush.com."
     )
 
 

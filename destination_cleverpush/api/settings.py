@@ -17,7 +17,7 @@ class Settings:
         request_timeout_seconds: the longest silence of a server.
         connections: how many are kept open at most, as many as there are calls in flight.
         endpoints: by the name of an option under Advanced, which of an action's routes is chosen, such as
-            `{"tag_endpoints": "add_remove"}`.
+            `{"tag_endpoints": "add_remove"}`; what names none of them (`auto`) lets the server's answers choose.
     """
 
     base_url: str

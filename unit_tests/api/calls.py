@@ -11,9 +11,23 @@ from unit_tests.server import Asked, Canned, Server, said
 
 CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
 KEY = "private-key-4711"
+EITHER_SYNC = Operation(
+    Action(
+        "sync",
+        {"plain": "/subscription/sync", "with_channel": "/subscription/sync/{channel_id}"},
+        "sync_endpoint",
+    ),
+    {"customAttributes": {"user_id": "u1"}},
+)
 SYNC = Operation(Action("sync", {"plain": "/subscription/sync"}), {"customAttributes": {"user_id": "u1"}})
 TAG = Operation(
     Action("add_tag", {"add_remove": "/subscription/tag/add", "tag_untag": "/subscription/tag"}, "tag_endpoints"),
+    {"subscriptionId": "s1", "tagId": "t1"},
+)
+UNTAG = Operation(
+    Action(
+        "remove_tag", {"add_remove": "/subscription/tag/remove", "tag_untag": "/subscription/untag"}, "tag_endpoints"
+    ),
     {"subscriptionId": "s1", "tagId": "t1"},
 )
 

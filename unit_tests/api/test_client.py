@@ -7,9 +7,9 @@ import resource
 
 import pytest
 
-from destination_cleverpush.api.client import Client
+from destination_cleverpush.api.client import WITNESS, Client
 from destination_cleverpush.errors import FailureKind
-from destination_cleverpush.words import Verdict
+from destination_cleverpush.words import Operation, Verdict
 from unit_tests.api.calls import CHANNEL, KEY, SYNC, TAG, answer_to, channels, settings
 from unit_tests.server import Canned, Server, closed_port, said
 
@@ -91,12 +91,6 @@ def test_what_ends_the_sync(canned: Canned, kind: FailureKind, words: str) -> No
     assert KEY not in answer.failure.message
 
 
-def test_a_missing_tag_route_names_the_setting_that_chooses_it() -> None:
-    with Server(said(404, "Route not found")) as server:
-        answer = Client(settings(server.url)).send(TAG)
-    assert "Check the API Address and Tag Endpoints under Advanced" in str(answer.failure)
-
-
 def test_a_route_that_was_there_before_is_tried_again() -> None:
     page = Canned(404, b"<html>not found</html>")
     with Server(lambda asked: page if len(server.asked) > 1 else said(200, {})) as server:
@@ -159,6 +153,27 @@ def test_a_lack_of_descriptors_judges_no_row() -> None:
 def test_the_ids_that_an_answer_names(body: object, ids: tuple[str, ...]) -> None:
     answer = answer_to(said(201, body))
     assert (answer.verdict, answer.ids) == (Verdict.DELIVERED, ids)
+
+
+# --- a witness
+
+
+@pytest.mark.parametrize(
+    ("canned", "verdict"),
+    [
+        (said(200, {"channels": []}), Verdict.DELIVERED),
+        (said(503), Verdict.RETRY),
+        (said(403), Verdict.RETRY),
+        (Canned(200, b"<html>"), Verdict.RETRY),
+        (Canned(raw=b""), Verdict.RETRY),
+    ],
+)
+def test_a_read_bears_witness_that_cleverpush_answers(canned: Canned, verdict: Verdict) -> None:
+    with Server(canned) as server:
+        client = Client(settings(server.url))
+        answers = [client.send(Operation(WITNESS, {})) for _ in range(2)]
+    assert [answer.verdict for answer in answers] == [verdict] * 2
+    assert [(asked.method, asked.path) for asked in server.asked] == [("GET", "/channels")] * 2
 
 
 # --- a firewall
