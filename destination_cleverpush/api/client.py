@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from destination_cleverpush.api.answers import classify, refused_by_a_page, unanswered
 from destination_cleverpush.api.failures import (
@@ -23,6 +24,7 @@ from destination_cleverpush.api.failures import (
     proxy_refused,
     unreachable,
 )
+from destination_cleverpush.api.lookups import looked_up
 from destination_cleverpush.api.reasons import BLOCKED, SERVER_ERROR
 from destination_cleverpush.api.routes import CONTROL, Finding, Routes, finding, says_something
 from destination_cleverpush.api.settings import Settings
@@ -37,6 +39,7 @@ READS_VOUCH_SECONDS = 10.0
 _WITNESS_PATH = "/channels"
 WITNESS = Action("read", {"plain": _WITNESS_PATH})
 """A read that changes nothing: whether CleverPush answers at all. Nothing of its answer is kept."""
+
 
 class Client:
     """Calls for one channel with one key. Safe to use from many threads at once.
@@ -72,12 +75,17 @@ class Client:
 
         While it is not known which of several routes for an action the server has, only one call of its kind is on its
         way; it tries one route after the other (:mod:`routes`), and the others wait for at most the time-out.
+
+        A route that begins with `GET ` is a look-up: the payload becomes the query, and DELIVERED without `ids` says
+        that there is definitely no such subscription.
         """
         action, payload = operation
         if action is WITNESS:
             return self._see()
-        body = json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
         route = self._routes.settled(action)
+        if route is not None and route.startswith("GET "):
+            return self._look_up(route[4:], payload)
+        body = json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
         if route is not None:
             return self._call(action, route, body)
         if len(self._routes.candidates(action)) == 1:
@@ -114,7 +122,6 @@ class Client:
         Raises:
             Failure: `config_error` or `transient_error`, each in a sentence of its own.
         """
-        address = self.settings.base_url
         try:
             reply = self._transport.exchange("GET", path, most=LARGEST_LIST_BYTES)
         except NoReply as error:
@@ -122,7 +129,7 @@ class Client:
         if failure := self._access_refused(reply):
             raise failure
         if reply.status == 404:
-            raise (config_error(NO_CHANNEL) if "/channel/" in path else not_cleverpush(address, "404 (not found)"))
+            raise (config_error(NO_CHANNEL) if "/channel/" in path else self.unreadable("404 (not found)"))
         if reply.status == 429:
             raise transient_error(
                 "CleverPush is limiting requests (HTTP 429). Try again later; if it goes on, reduce the frequency of "
@@ -136,8 +143,12 @@ class Client:
         body = reply.json()
         if not isinstance(body, Mapping):
             overlong = f"a reply of more than {LARGEST_LIST_BYTES >> 20} MiB"
-            raise not_cleverpush(address, "a reply that is not JSON" if reply.whole else overlong)
+            raise self.unreadable("a reply that is not JSON" if reply.whole else overlong)
         return body
+
+    def unreadable(self, what: str) -> Failure:
+        """An answer to a read that is not CleverPush's; `what` it is instead."""
+        return not_cleverpush(self.settings.base_url, what)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -195,12 +206,17 @@ class Client:
             return self._unanswered(error)
         return self._judge(action, route, reply)
 
+    def _look_up(self, path: str, payload: Mapping[str, Any]) -> Answer:
+        query = urlencode({"channelId": self.settings.channel_id, **payload})
+        try:
+            reply = self._transport.exchange("GET", f"{path}?{query}", most=LARGEST_LIST_BYTES)
+        except NoReply as error:
+            return self._unanswered(error)
+        return self._refused_entry(reply) or looked_up(reply, path, self.settings.base_url, self._control)
+
     def _judge(self, action: Action, route: str, reply: Reply) -> Answer:
-        if reply.status >= 300:
-            if refused_by_a_page(reply):
-                return self._blocked()
-            if failure := self._access_refused(reply):
-                return Answer(Verdict.FATAL, status=reply.status, words=reply.words(), failure=failure)
+        if reply.status >= 300 and (refused := self._refused_entry(reply)):
+            return refused
         answer = classify(reply)
         if answer is None:
             return self._no_such_route(action, route, reply.status)
@@ -224,6 +240,13 @@ class Client:
     def _unreachable(self, error: NoReply) -> Failure:
         settings = self.settings
         return unreachable(settings.base_url, settings.request_timeout_seconds, error, self._transport.proxy)
+
+    def _refused_entry(self, reply: Reply) -> Answer | None:
+        if refused_by_a_page(reply):
+            return self._blocked()
+        if failure := self._access_refused(reply):
+            return Answer(Verdict.FATAL, status=reply.status, words=reply.words(), failure=failure)
+        return None
 
     def _access_refused(self, reply: Reply) -> Failure | None:
         if refused_by_a_page(reply):
@@ -263,6 +286,7 @@ class Client:
                 self._vouched_until = time.monotonic() + self._reads_vouch_seconds
                 return True
             return False if refused_by_a_page(reply) else None
+
 
 def _undecided(summary: str, status: int | None) -> Answer:
     """It is not known yet whether there is a route; one call at a time finds out, and no row is judged by it."""

@@ -57,6 +57,14 @@ def not_cleverpush(address: str, what: str) -> Failure:
     )
 
 
+def cannot_look_up(address: str, status: int) -> Failure:
+    """An answer to a look-up that tells neither a subscription nor that there is none."""
+    return config_error(
+        f"{address} cannot tell which subscription a user ID belongs to (HTTP {status}). The API key needs read access "
+        "to subscriptions; if it has it, map CleverPush's own subscription IDs to subscription_id instead."
+    )
+
+
 def unexpected(status: int) -> Failure:
     """A status that says nothing about row, key or address."""
     return transient_error(

@@ -159,6 +159,8 @@ class _Adapter(HTTPAdapter):
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """What stands in the request line: the path, or the whole URL for a proxy."""
+        if "?" in str(request.url):  # as many as there are queries
+            return super().request_url(request, proxies)
         target = self._targets.get(request.url)
         if target is None:
             target = self._targets[request.url] = super().request_url(request, proxies)
