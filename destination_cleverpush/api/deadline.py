@@ -70,11 +70,8 @@ def bounded(connection_class: type[Any], calls: Calls) -> type[Any]:
             super().connect()
 
         def request(self, *args: Any, **options: Any) -> None:
-            call = calls.now
-            if self.sock is not None:  # the call before may have shortened it
-                self.sock.settimeout(call.wait())
             super().request(*args, **options)
-            call.sent = True
+            calls.now.sent = True
 
         def send(self, data: Any) -> None:
             if len(data) <= _PIECE_BYTES:

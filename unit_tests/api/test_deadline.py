@@ -64,6 +64,22 @@ def test_a_flood_is_ended_like_a_trickle(interim: bytes) -> None:
     assert seconds < 2 * TIMEOUT + 0.5
 
 
+def test_a_silence_at_the_end_ends_with_the_deadline() -> None:
+    """The last wait is shortened: 0.9 of two time-outs of 0.5 s are over when the server falls silent."""
+
+    def script(sock: socket.socket, ending: threading.Event) -> None:
+        read_request(sock)
+        for byte in (OK[:1], OK[1:2], OK[2:3]):
+            sock.sendall(byte)
+            ending.wait(0.45)
+        ending.wait(60)
+
+    with wire(script) as url:
+        started = time.monotonic()
+        assert Client(settings(url, 0.5)).send(SYNC).summary == "gave no answer within 0.5 s"
+    assert 0.95 < time.monotonic() - started < 1.25, "it would take 1.4 s"
+
+
 def test_a_proxy_that_trickles_or_is_silent_is_ended(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

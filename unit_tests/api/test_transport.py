@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.words import Verdict
-from unit_tests.api.calls import SYNC, channels, settings
-from unit_tests.server import Server, said
+from unit_tests.api.calls import CHANNEL, SYNC, channels, settings
+from unit_tests.api.wire import read_request, wire
+from unit_tests.server import Canned, Server, said
 
 
 def test_a_certificate_is_verified_and_a_bundle_from_the_environment_is_used(
@@ -41,3 +46,37 @@ def test_a_proxy_from_the_environment_is_used_and_exceptions_from_it_too(monkeyp
         assert Client(settings(server.url)).send(SYNC).verdict is Verdict.DELIVERED
     assert [asked.path for asked in server.asked] == ["/subscription/sync"]
     assert len(proxy.asked) == 1
+
+
+def tunnel(sock: socket.socket, ending: threading.Event) -> None:
+    """A proxy that connects as it is asked to, and carries bytes to and fro."""
+    head = read_request(sock).split(b" ")[1]
+    host, _, port = head.decode().rpartition(":")
+    with socket.create_connection((host, int(port))) as there:
+        sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        def carry(source: socket.socket, sink: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(1 << 14):
+                    sink.sendall(data)
+
+        threading.Thread(target=carry, args=(there, sock), daemon=True).start()
+        carry(sock, there)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_tls_goes_through_a_proxy_of_either_kind(
+    secure: bool, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    trickling = Canned(200, b" " * 100, trickle=0.05)
+    with Server(channels, tls) as server, wire(tunnel, tls if secure else None) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        client = Client(settings(server.url, 0.5))
+        assert [client.read("/channels")["channels"][0]["_id"] for _ in range(2)] == [CHANNEL] * 2
+        assert server.connections == 1, "the tunnel is kept"
+        server.answer = lambda _: trickling
+        started = time.monotonic()
+        assert client.send(SYNC).summary == "gave no answer within 0.5 s"
+        assert time.monotonic() - started < 2, "it would take five seconds"
