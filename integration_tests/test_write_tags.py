@@ -43,6 +43,7 @@ def test_rows_in_the_four_audience_modes(simulator: Simulator, calls: Calls) -> 
 
 
 def test_tags_in_every_form_through_the_other_endpoints(simulator: Simulator, calls: Calls) -> None:
+    simulator.behave(routes="cleverpush")
     rows: list[Row] = [
         {"device": {"id": 42}, "labels": " vip ,,news,vip", "tags": "not mapped"},
         {"device": {"id": "sub-1"}, "labels": ["vip", 7, 7.0, None, " "]},

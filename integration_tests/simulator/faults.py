@@ -8,6 +8,7 @@
       "rate_limit": {"rate": 200, "burst": 20, "retry_after": 1},
                                         requests per second, 429 above: a bucket that holds `burst` requests;
                                         without burst: a count that starts anew each second
+      "connections": 8,                 open connections at once; requests on further ones are reset
       "rules": [{
         "route": "/subscription/sync",  only this path
         "subscription": "u1",           only requests about this subscription (native ID or user_id, as sent)
@@ -15,21 +16,26 @@
         "from": 10, "until": 20,        only between these seconds since the rules were set: an outage
         "probability": 0.1,             only so often
         "count": 5,                     only so many times
-        "kind": "status" | "reset_before" | "reset_after" | "hang" | "truncated" | "html" | "delay",
+        "kind": "status" | "reset_before" | "reset_after" | "hang" | "truncated" | "html" | "delay" | "firewall" |
+                "interim" | "continue" | "trickle_header" | "trickle_chunk" | "trickle_gzip",
         "status": 500, "headers": {"Retry-After": "3"}, "body": {"error": "text"} | "text" | "<html>",
-                                        for status; the status also for html. A redirect is 302 with a Location
+                                        for status; the status also for html (200 if not given), firewall (403)
+                                        and interim (103). A redirect is 302 with a Location
         "retry_after_date": 3, "reset_epoch": 3,    seconds from now, as Retry-After with an HTTP date and as
                                         X-RateLimit-Reset with the seconds since 1970, both rounded up
-        "seconds": 2                    for delay, and for hang (an hour if not given)
+        "seconds": 2                    for delay, and for hang (an hour if not given); for continue and those that
+                                        trickle, the pause after each piece (0.05 if not given)
       }]
     }
 
 All is optional but a rule's `kind`. Durations are real seconds, whatever the time scale.
 
-The rate limit is asked first; then the first rule that matches is applied, and the later ones do not count the
-request. `status` and `reset_before` answer or close the connection before the request is processed, `reset_after`,
-`truncated` and `html` after; `delay` processes it late, also if the client has gone meanwhile; `hang` never does, and
-closes the connection at its end.
+The limits are asked first; then the first rule that matches is applied, and the later ones do not count the request.
+`status`, `firewall` (a web page, as of a firewall in front of the API) and `reset_before` answer or close the
+connection before the request is processed, `reset_after`, `truncated`, `html` and those that trickle after; `delay`
+processes it late, also if the client has gone meanwhile; `interim` sends an interim answer (102, 103) before the proper
+one. `hang` and `continue` (`100 Continue` without end) never process it; `hang` closes the connection at its end. What
+trickles, byte by byte and without end: a header line, the extension of a chunk, the file name in a gzip header.
 
 Chance is drawn per request from the seed, what the request is about and how many requests about that came before it,
 so that the same calls meet the same fate however those of several subscriptions interleave.
@@ -45,15 +51,26 @@ from collections.abc import Mapping, Set
 from email.utils import formatdate
 from typing import Any, NamedTuple
 
-KINDS = frozenset({"status", "reset_before", "reset_after", "hang", "truncated", "html", "delay"})
-_SETTINGS = {"seed", "time_scale", "latency", "rate_limit", "rules"}
+_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_GZIP = b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03"  # a file name follows, up to a zero byte (RFC 1952)
+TRICKLES = {
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "trickle_header": (_JSON + b"X-Slow: ", b"a"),
+    "trickle_chunk": (_JSON + b"Transfer-Encoding: chunked\r\n\r\n2;", b"a"),
+    "trickle_gzip": (_JSON + b"Content-Encoding: gzip\r\nContent-Length: 100000000\r\n\r\n" + _GZIP, b"a"),
+}
+"""How the answers begin that never end, and what is repeated."""
+_STATUS = {"status": 500, "firewall": 403, "interim": 103}
+KINDS = frozenset({"reset_before", "reset_after", "hang", "truncated", "html", "delay", *_STATUS, *TRICKLES})
+_SETTINGS = {"seed", "time_scale", "latency", "rate_limit", "connections", "rules"}
+_FIREWALL_PAGE = "<html><head><title>Request blocked</title></head><body>This request was blocked.</body></html>"
 _LATENCIES: tuple[Set[str], ...] = ({"low", "high"}, {"median", "sigma"})
 _CONDITIONS = {"route", "subscription", "nth", "from", "until", "probability", "count"}
 _EFFECTS = {"kind", "status", "headers", "body", "retry_after_date", "reset_epoch", "seconds"}
 
 
 class Fault(NamedTuple):
-    """What happens to one request instead of, or besides, its proper answer; `seconds` for `hang` and `delay`."""
+    """What happens to one request instead of, or besides, its proper answer; `seconds` as the module describes."""
 
     kind: str
     status: int
@@ -85,6 +102,7 @@ class Faults:
         self._seed = settings.get("seed", 0)
         self._latency = settings.get("latency", 0.0)
         self._limit: Mapping[str, float] = settings.get("rate_limit", {})
+        self.connections: int | None = settings.get("connections")
         self._rules = [dict(rule) for rule in settings.get("rules", ())]
         self._began = now
         self._scale = float(settings.get("time_scale", 1.0))
@@ -160,6 +178,9 @@ def _check(settings: Mapping[str, Any]) -> None:
         _known("a rate limit", limit, {"rate", "burst", "retry_after"})
         if "rate" not in limit:
             raise ValueError("a rate limit needs a rate")
+    connections = settings.get("connections", 1)
+    if not isinstance(connections, int) or connections < 1:
+        raise ValueError("connections is a number from 1")
     for rule in settings.get("rules", ()):
         _known("a rule", rule, _CONDITIONS | _EFFECTS)
         if rule.get("kind") not in KINDS:
@@ -181,5 +202,11 @@ def _fault(rule: Mapping[str, Any]) -> Fault:
         headers["Retry-After"] = formatdate(math.ceil(time.time() + rule["retry_after_date"]), usegmt=True)
     if "reset_epoch" in rule:
         headers["X-RateLimit-Reset"] = str(math.ceil(time.time() + rule["reset_epoch"]))
-    status = int(rule.get("status", 500 if rule["kind"] == "status" else 200))
-    return Fault(rule["kind"], status, headers, rule.get("body", {"error": "fault"}), float(rule.get("seconds", 3600)))
+    kind = rule["kind"]
+    return Fault(
+        kind,
+        int(rule.get("status", _STATUS.get(kind, 200))),
+        headers,
+        rule.get("body", _FIREWALL_PAGE if kind == "firewall" else {"error": "fault"}),
+        float(rule.get("seconds", 0.05 if kind in TRICKLES else 3600)),
+    )

@@ -42,11 +42,15 @@ class Simulator:
         }
 
     def state(self, channel: str | None = None) -> dict[str, Any]:
-        """`{"channel": id, "subscriptions": [{"id", "subscribed", "customAttributes", "tags", "topics", ...}]}`."""
+        """`{"channel": id, "subscriptions": [...], "overlaps": {native ID: number}}`.
+
+        Each subscription is `{"id", "subscribed", "customAttributes", "tags", "topics", ...}`; the overlaps are how
+        often a call about it came while another one was not answered yet.
+        """
         return self._get("state" + (f"?channel={channel}" if channel else ""))
 
     def by_user(self) -> dict[str, dict[str, Any]]:
-        """The subscriptions that have a `user_id`, by it."""
+        """The subscriptions that have a `user_id`, by it; of several the last one."""
         found = self.state()["subscriptions"]
         return {s["customAttributes"]["user_id"]: s for s in found if "user_id" in s["customAttributes"]}
 
@@ -73,20 +77,31 @@ class Simulator:
         """
         return self._get("stats")
 
+    def behave(self, **settings: Any) -> None:
+        """Play another server, see :class:`integration_tests.simulator.model.Behaviour`, until the next reset.
+
+        Raises:
+            ValueError: a behaviour that there is not.
+        """
+        self._post("behaviour", settings)
+
     def set_faults(self, **settings: Any) -> None:
         """Replace the faults, see :mod:`integration_tests.simulator.faults`; without any: nothing goes wrong.
 
         Raises:
             ValueError: settings that the module does not describe.
         """
-        response = self._session.post(f"{self.url}/_simulator/faults", json=settings, timeout=30)
+        self._post("faults", settings)
+
+    def reset(self) -> None:
+        """Begin anew, with the subscriptions, behaviour and faults of the configuration."""
+        self._post("reset", {})
+
+    def _post(self, what: str, settings: Mapping[str, Any]) -> None:
+        response = self._session.post(f"{self.url}/_simulator/{what}", json=settings, timeout=30)
         if response.status_code == 400:
             raise ValueError(response.json()["error"])
         response.raise_for_status()
-
-    def reset(self) -> None:
-        """Begin anew, with the subscriptions and faults of the configuration."""
-        self._session.post(f"{self.url}/_simulator/reset", timeout=30).raise_for_status()
 
     def _get(self, what: str) -> dict[str, Any]:
         response = self._session.get(f"{self.url}/_simulator/{what}", timeout=60)

@@ -131,6 +131,7 @@ def test_each_kind_of_delay() -> None:
         ({"latency": {"low": 1}}, "latency"),
         ({"rate_limit": {"burst": 1}}, "rate"),
         ({"rate_limit": {"rate": 1, "per": "minute"}}, "per"),
+        ({"connections": 0}, "connections"),
         ({"rules": [{"kind": "explode"}]}, "kind"),
         ({"rules": [{"kind": "hang", "probabilty": 0.1}]}, "probabilty"),
         ({"rules": ["hang"]}, "object"),
