@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from integration_tests.conftest import Calls
 from integration_tests.messages import Message, catalog, record, stream, stream_state
-from integration_tests.platform_double import ConnectorProcess, Line, WriteResult, assert_absent, run_write
+from integration_tests.platform_double import AIRBYTE, ConnectorProcess, Line, WriteResult, assert_absent, run_write
 from integration_tests.simulator.process import Simulator
 
 
@@ -82,8 +84,8 @@ def test_an_unreadable_line_ends_the_sync(simulator: Simulator, line: str | byte
     before, after = users(1, 2), users(3, 4)
     result = run_write(simulator.connector_config(), catalog(), [*before, "", line, *after])
     assert (result.exit_code, result.error["failure_type"]) == (1, "system_error")
-    # after the status that the platform sends first, two users with their states, and an empty line
-    assert "Line 7 of the input is not a readable Airbyte message" in result.error["message"]
+    # after two users with their states, and an empty line
+    assert "Line 6 of the input is not a readable Airbyte message" in result.error["message"]
     assert (last_state(result), set(simulator.by_user())) == (2, {"u1", "u2"})
     assert_absent(result, "ada@", "@example.com")
 
@@ -105,15 +107,15 @@ def test_a_configuration_that_cannot_work_fails_before_the_first_row(simulator: 
     assert_absent(result, "my secret key", simulator.api_key)
 
 
-def test_a_cancelled_sync_ends_in_good_order(simulator: Simulator) -> None:
-    # u3 is answered some time after the cancellation, u4 never; more rows of u3 wait behind its first one.
+def test_a_terminated_sync_ends_in_good_order(simulator: Simulator) -> None:
+    # u3 is answered some time after the signal, u4 never; more rows of u3 wait behind its first one.
     rules = [{"subscription": "u3", "kind": "delay", "seconds": 1.5}, {"subscription": "u4", "kind": "hang"}]
     simulator.set_faults(rules=rules)
     messages: list[Line] = [*users(1, 4), *[record({"subscription_id": "u3", "visits": n}) for n in range(20)]]
     with ConnectorProcess(simulator.connector_config(), catalog()) as process:
         process.send(*messages, stream_state(24))
         process.wait_until(lambda: len(process.states) == 2)
-        result = process.cancel(grace_seconds=20.0)
+        result = process.terminate(grace_seconds=20.0)
 
     assert (result.exit_code, result.killed) == (1, False)
     assert result.error["failure_type"] == "transient_error"
@@ -122,3 +124,20 @@ def test_a_cancelled_sync_ends_in_good_order(simulator: Simulator) -> None:
     assert simulator.by_user()["u3"]["customAttributes"] == {"user_id": "u3"}  # without what waited behind it
     assert "24 rows read, 3 delivered" in result.stdout
     assert "21 NOT delivered" in result.stdout
+
+
+def test_a_cancelled_sync_acknowledges_nothing_that_is_not_at_cleverpush(simulator: Simulator) -> None:
+    simulator.set_faults(rules=[{"subscription": "u4", "kind": "hang"}])
+    with ConnectorProcess(simulator.connector_config(), catalog()) as process:
+        process.send(*users(1, 40))
+        process.wait_until(lambda: len(process.states) == 3)
+        result = process.cancel(grace_seconds=1.0)
+    assert last_state(result) == 3
+    assert_kept(result, simulator)
+
+
+def test_a_source_that_fails_ends_without_losing_a_row(simulator: Simulator) -> None:
+    failing = replace(AIRBYTE, source_fails=True)
+    result = run_write(simulator.connector_config(), catalog(), users(1, 20), caller=failing)
+    assert last_state(result) == 20
+    assert_kept(result, simulator)

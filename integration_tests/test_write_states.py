@@ -7,6 +7,9 @@ test of write; here stand the inputs that make it hard.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from integration_tests.conftest import Calls
 from integration_tests.messages import (
@@ -18,7 +21,7 @@ from integration_tests.messages import (
     stream,
     stream_state,
 )
-from integration_tests.platform_double import ConnectorProcess, run_write
+from integration_tests.platform_double import AIRBYTE, PIPE, PYAIRBYTE, ConnectorProcess, Reader, run_write
 from integration_tests.simulator.process import Simulator
 
 BIG = '{"n":123456789012345678901234567890,"f":0.10000000000000000001,"e":1E400,"é":"\\u00e9\\ud83d\\ude00"}'
@@ -105,7 +108,7 @@ def test_states_come_out_while_the_source_is_silent(simulator: Simulator, calls:
 
 def test_nothing_to_do_is_done(simulator: Simulator, calls: Calls) -> None:
     nothing = run_write(simulator.connector_config(), catalog(stream("users"), stream("empty")), [])
-    assert (nothing.exit_code, nothing.states, calls()) == (0, [], [])
+    assert (nothing.exit_code, nothing.counts, calls()) == (0, [(0, 0)] * 2, [])
     assert [log.message for log in nothing.logs if "0 rows read" in log.message and "'empty'" in log.message]
 
 
@@ -121,5 +124,35 @@ def test_messages_that_are_not_for_a_destination_are_passed_over(simulator: Simu
     ]
     messages = [user(1), *others, user(2), stream_state(2)]
     refreshed = catalog(stream(generation_id=2, minimum_generation_id=2, sync_id=7))
-    result = run_write(simulator.connector_config(), refreshed, messages, statuses={"users": "INCOMPLETE"})
+    result = run_write(simulator.connector_config(), refreshed, messages, caller=PIPE)
     assert (result.exit_code, result.counts, result.warnings) == (0, [(2.0, 0.0)], [])
+
+
+def test_a_connection_with_a_prefix(simulator: Simulator) -> None:
+    messages = [user(1), stream_state(1), user(2), user(3), global_state(2, "users"), user(4), stream_state(3)]
+    result = run_write(simulator.connector_config(), catalog(), messages, caller=replace(AIRBYTE, prefix="eu_"))
+    assert (result.exit_code, result.counts) == (0, [(1, 0), (2, 0), (1, 0)])
+
+
+def test_streams_around_which_pyairbyte_sends_statuses(simulator: Simulator) -> None:
+    messages = [user(1), user(2), stream_state(1), user(3, "orders"), stream_state(2, "orders")]
+    given = catalog(stream("users"), stream("orders"), stream("empty"))
+    result = run_write(simulator.connector_config(), given, messages, caller=PYAIRBYTE)
+    assert (result.exit_code, result.counts) == (0, [(2, 0), (1, 0)])
+
+
+@pytest.mark.parametrize("stdout", ["pipe", "nonblocking"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_is_late_gets_every_byte(simulator: Simulator, stdout: str, unbuffered: str) -> None:
+    messages = [m for n in range(300) for m in (user(n), stream_state(n, pad="x" * 20_000))]
+    with ConnectorProcess(
+        simulator.connector_config(),
+        catalog(),
+        reader=Reader(late_seconds=3.0),
+        stdout=stdout,  # type: ignore[arg-type]
+        environment={"PYTHONUNBUFFERED": unbuffered},
+    ) as process:
+        process.send(*messages)
+        process.pause(0.5)
+        result = process.finish()
+    assert (result.exit_code, len(result.states)) == (0, 300)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from integration_tests.conftest import MODES, Calls
 from integration_tests.messages import Row, catalog, records, stream, stream_state
-from integration_tests.platform_double import WriteResult, run_write
+from integration_tests.platform_double import PIPE, WriteResult, run_write
 from integration_tests.simulator.process import Simulator
 
 SYNC, UNSUBSCRIBE = "/subscription/sync", "/subscription/unsubscribe"
@@ -21,7 +21,7 @@ def test_rows_in_the_four_audience_modes(simulator: Simulator, calls: Calls) -> 
             {"subscription_id": "sub-3", "email": "cid@example.com", "_ab_cdc_deleted_at": None},
         ]
         messages = [*records(*rows), stream_state(3)]
-        return run_write(config, catalog(stream(mode="overwrite")), messages)
+        return run_write(config, catalog(stream(mode="overwrite")), messages, caller=PIPE)
 
     with ThreadPoolExecutor(2) as pool:
         results = dict(zip(MODES, pool.map(write, MODES), strict=True))
