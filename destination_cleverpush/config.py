@@ -67,7 +67,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     """
     schema = load_spec()["connectionSpecification"]
     try:
-        raw = _tidy(raw)
+        raw = _without_emptied(schema, _tidy(raw))
     except RecursionError:
         raise config_error("The configuration is nested too deeply.") from None
     error = min(_Validator(schema).iter_errors(raw), key=_rank, default=None)
@@ -133,13 +133,26 @@ def _callable(address: str) -> bool:
 
 
 def _tidy(value: Any) -> Any:
-    """Blanks around pasted text, and fields set to null or emptied to a blank text, mean nothing, and are dropped."""
+    """Blanks around pasted text and fields set to null mean nothing, and are dropped."""
     if isinstance(value, Mapping):
-        tidied = {name: _tidy(part) for name, part in value.items()}
-        return {name: part for name, part in tidied.items() if part is not None and part != ""}
+        return {name: _tidy(part) for name, part in value.items() if part is not None}
     if isinstance(value, list):
         return [_tidy(part) for part in value]
     return value.strip() if isinstance(value, str) else value
+
+
+def _without_emptied(schema: Mapping[str, Any], raw: Any) -> Any:
+    """A form leaves the blank text in an optional field that was emptied: it means not set."""
+    if not isinstance(raw, Mapping):
+        return raw
+    schemas = [schema, *schema.get("oneOf", ())]
+    required = {name for each in schemas for name in each.get("required", ())}
+    properties = {name: prop for each in schemas for name, prop in each.get("properties", {}).items()}
+    return {
+        name: _without_emptied(properties.get(name, {}), part)
+        for name, part in raw.items()
+        if part != "" or name in required
+    }
 
 
 def _with_defaults(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:

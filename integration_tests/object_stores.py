@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from destination_cleverpush.dead_letter.objects import Objects
-from destination_cleverpush.dead_letter.rows import is_part, order
 from destination_cleverpush.rejected import RejectedRow
+
+from destination_cleverpush.dead_letter.rows import is_part, order
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -13,10 +13,10 @@ import pytest
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from destination_cleverpush.dead_letter import DeadLetterStore, parse
 from destination_cleverpush.dead_letter.objects import open_objects
 from destination_cleverpush.dead_letter.settings import AzureSettings
+
+from destination_cleverpush.dead_letter import DeadLetterStore, parse
 from integration_tests.object_stores import Server, a_row, azurite, start_azurite, stored_rows
 
 ACCOUNT = "devstoreaccount1"

@@ -21,11 +21,11 @@ import pytest
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from destination_cleverpush.dead_letter import DeadLetterStore
 from destination_cleverpush.dead_letter.objects import open_objects
 from destination_cleverpush.dead_letter.settings import GcsSettings, S3Settings
 from destination_cleverpush.replay import add_arguments, run
+
+from destination_cleverpush.dead_letter import DeadLetterStore
 from integration_tests.object_stores import (
     REPOSITORY,
     Answers,

@@ -15,13 +15,13 @@ import atheris
 
 with atheris.instrument_imports(include=["destination_cleverpush"]):
     from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
     from destination_cleverpush.catalog import plan_streams
     from destination_cleverpush.client import Reply
-    from destination_cleverpush.config import parse_config
     from destination_cleverpush.protocol import Record, State, parse_lines, with_stats
     from destination_cleverpush.reasons import ROW_STATUSES, RowRejected, recognise
     from destination_cleverpush.rejected import without_values
+
+    from destination_cleverpush.config import parse_config
 
 _BASE = {"channel_id": "c", "api_key": "k"}
 _CATALOG = {"streams": [{"stream": {"name": "s", "json_schema": {}}}]}

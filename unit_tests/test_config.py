@@ -180,7 +180,6 @@ def test_a_required_field_that_is_missing_is_named(field: str, missing: dict[str
         ({"api_key": ""}, "'api_key' (Private API Key) must be the key as CleverPush shows it"),
         ({"object_type": "users"}, "'object_type' (Object Type) must be one of: subscriptions, tags."),
         ({"audience_mode": True}, "'audience_mode' (Audience Sync Mode) must be"),
-        ({"removed_field": " "}, "'removed_field' (Removed Marker) must not be empty."),
         ({"field_mapping": {}}, "'field_mapping' (Field Mapping) must be of type array."),
         ({"field_mapping": [None]}, "'field_mapping.0' (Mapping) must be of type object."),
         ({"field_mapping": [{"source": "a"}]}, "'field_mapping.0.destination' is missing."),

@@ -216,7 +216,7 @@ def recorder() -> Iterator[ThreadingHTTPServer]:
 
 
 def parsed(lines: list[bytes]) -> Iterator[list[Message]]:
-    return LineParser(lambda *_: None).parse([lines])
+    return LineParser((), lambda *_: None).parse([lines])
 
 
 def catalog_of(lines: list[str]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_a_correct_sync_or_a_clear_failure(
         states: list[dict[str, Any]] = []
         failure = None
         try:
-            for batch in sync.run(LineParser(lambda *_: None).parse([lines])):
+            for batch in sync.run(LineParser((), lambda *_: None).parse([lines])):
                 states.extend(json.loads(with_stats(due))["state"] for due in batch)
         except Failure as error:
             failure = error

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-
 from destination_cleverpush.catalog import plan_streams
 from destination_cleverpush.client import Client
-from destination_cleverpush.config import parse_config
 from destination_cleverpush.protocol import Record, parse_lines, read_lines
+from requests.adapters import HTTPAdapter
+
+from destination_cleverpush.config import parse_config
 
 
 class Recorder:

@@ -269,7 +269,7 @@ def test_lines_in_lines_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("_own_logger")
 def test_a_failure_is_told_in_a_trace_after_the_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(said(200, {})) as server:
-        code, found = Console(tmp_path, raw_config(server.url), monkeypatch).write(ROW + STATE + b"bob@example.com\n")
+        code, found = Console(tmp_path, raw_config(server.url), monkeypatch).write(ROW + STATE + b'{"bob@example.com\n')
     assert code == 1
     assert [message["type"] for message in found if message["type"] != "LOG"] == ["STATE", "TRACE"]
     assert found[-1]["trace"]["error"]["failure_type"] == "system_error"

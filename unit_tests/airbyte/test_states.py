@@ -21,7 +21,7 @@ def exact(text: str) -> Any:
 
 def stamped(line: str, delivered: int, rejected: int) -> str:
     """The line as it comes back."""
-    parser = LineParser(lambda *_: None)
+    parser = LineParser((), lambda *_: None)
     ((state,),) = parser.parse([[line.encode()]])
     assert isinstance(state, State)
     return with_stats(DueState(state, delivered, rejected))

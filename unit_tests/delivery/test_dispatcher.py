@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.errors import FailureKind, config_error, transient_error
-from destination_cleverpush.words import Answer, Job, Operation, RowRejected, Script, State, Verdict
+from destination_cleverpush.words import Answer, Job, Operation, RowRejected, Script, State, Verdict, one_by_one
 from unit_tests.delivery.simulation import (
     ADD,
     BROKEN,
@@ -97,7 +97,7 @@ def test_a_script_hears_each_answer_and_may_reject_the_row_or_fail_the_sync() ->
 def test_a_script_without_a_call_is_delivered_when_its_turn_comes() -> None:
     quiet = [job(f"q{n}") for n in range(5000)]
     for each in quiet:
-        each.script = (call for call in ())
+        each.script = one_by_one([])
     world = simulate([job("a"), *quiet, job("b"), state(1, "users")], always(TAKEN))
     assert starts_of(world) == ["a", "b"]
     assert world.states == [(1, 5002, 0)]

@@ -244,7 +244,8 @@ def test_states_that_nobody_reads_stop_the_input() -> None:
 
 
 def test_senders_that_cannot_be_started_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, started = threading.Thread.start, []
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
 
     def start_two(thread: threading.Thread) -> None:
         if thread.name.startswith("sender"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from destination_cleverpush.errors import Failure
-from destination_cleverpush.settlement.settlement import Outcome, Settlement
-from destination_cleverpush.words import Job
+from destination_cleverpush.settlement.settlement import Settlement
+from destination_cleverpush.words import Job, RejectedRow
+
+Outcome = tuple[Job, RejectedRow | None]
 
 
 class FakeKeeper:
@@ -26,7 +28,7 @@ class FakeKeeper:
 
     def keep(self, outcomes: Sequence[Outcome]) -> Sequence[Job]:
         self.seen += outcomes
-        taken = [outcome.job for outcome in outcomes if self._wanted(outcome)]
+        taken = [outcome[0] for outcome in outcomes if self._wanted(outcome)]
         self.rest += taken
         return taken
 

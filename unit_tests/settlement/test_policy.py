@@ -86,11 +86,20 @@ def test_the_share_is_judged_at_the_end_whatever_the_number(
 # --- every row
 
 
-def test_a_stream_of_which_every_row_was_rejected_fails_the_sync() -> None:
-    streams = {USERS: counts(5, 1), ORDERS: counts(0, 1, 2)}
-    assert told(Policy().at_the_end(streams, {USERS: 6, ORDERS: 3})) == (
-        "Every row of stream 'shop.orders' was rejected (3 in all), 2 as missing_tags: Fill tags."
-    )
+def test_a_stream_of_which_every_row_was_rejected_fails_the_sync_from_twenty_rows_on() -> None:
+    streams = {USERS: counts(5, 1), ORDERS: counts(0, 8, 12)}
+    sentence = "Every row of stream 'shop.orders' was rejected (20 in all), 12 as missing_tags: Fill tags."
+    assert told(Policy().at_the_end(streams, {USERS: 6, ORDERS: 20})) == sentence
+    assert Policy().warnings(streams, {USERS: 6, ORDERS: 20}) == []
+
+
+def test_a_stream_of_few_rows_all_of_them_rejected_is_a_warning() -> None:
+    streams = {USERS: counts(5, 1), ORDERS: counts(0, 7, 12)}
+    read = {USERS: 6, ORDERS: 19}
+    assert Policy().at_the_end(streams, read) is None
+    assert Policy().warnings(streams, read) == [
+        "Every row of stream 'shop.orders' was rejected (19 in all), 12 as missing_tags: Fill tags."
+    ]
 
 
 @pytest.mark.parametrize(("found", "read"), [(counts(1, 9), 10), (counts(0), 0), (counts(0, 3), 4)])

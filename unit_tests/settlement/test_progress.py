@@ -10,11 +10,12 @@ import pytest
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.progress import Progress, summarise
-from destination_cleverpush.words import Answer, Pulse, StreamId, Verdict
+from destination_cleverpush.words import Action, Answer, Pulse, StreamId, Verdict
 from unit_tests.delivery.simulation import job
 from unit_tests.settlement.outcomes import MISSING_TAGS, delivered, refused
 
 LOGGER = logging.getLogger("airbyte.test")
+ADD = Action("add_tag", {}, done="tags added")
 USERS, ORDERS = StreamId("users"), StreamId("orders", "shop")
 STILL = Pulse(0, 0, 4, 0, 0, 0.0, 0.0, "CleverPush's answers")
 
@@ -22,7 +23,7 @@ STILL = Pulse(0, 0, 4, 0, 0, 0.0, 0.0, "CleverPush's answers")
 def test_the_progress_is_told_while_something_changes(caplog: pytest.LogCaptureFixture) -> None:
     dispatcher = Dispatcher(Bounds(4), lambda _job: None)
     read, now = {USERS: 0}, 0.0
-    progress = Progress(LOGGER, Counts(), read, lambda: dispatcher.pulse(now), lambda: now)
+    progress = Progress(LOGGER, Counts(), read, lambda: dispatcher.pulse(now), clock=lambda: now)
     with caplog.at_level(logging.INFO):
         progress.tell()
         progress.tell()
@@ -45,7 +46,7 @@ def test_the_progress_is_told_while_something_changes(caplog: pytest.LogCaptureF
 
 def test_settled_rows_are_told(caplog: pytest.LogCaptureFixture) -> None:
     counts = Counts()
-    progress = Progress(LOGGER, counts, {USERS: 3, ORDERS: 1}, lambda: STILL, lambda: 0.0)
+    progress = Progress(LOGGER, counts, {USERS: 3, ORDERS: 1}, lambda: STILL, clock=lambda: 0.0)
     with caplog.at_level(logging.INFO):
         progress.tell()
         counts.add([delivered(1), refused(2), delivered(1, "orders")])
@@ -56,7 +57,7 @@ def test_settled_rows_are_told(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_state_that_waits_for_long_says_for_what_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
     waited = 60.0
     pulses = lambda: STILL._replace(oldest_state_seconds=waited, cause="rejected rows to be stored")  # noqa: E731
-    progress = Progress(LOGGER, Counts(), {USERS: 0}, pulses, lambda: 0.0, long_seconds=60.0)
+    progress = Progress(LOGGER, Counts(), {USERS: 0}, pulses, clock=lambda: 0.0, long_seconds=60.0)
     with caplog.at_level(logging.INFO):
         progress.tell()
         waited = 75.4
@@ -75,17 +76,18 @@ def test_the_end_is_summed_up_by_reason_and_by_stream(caplog: pytest.LogCaptureF
     counts.add([*(refused(n) for n in range(3)), refused(3, reason=MISSING_TAGS), delivered(4)])
     counts.add([delivered(1, "orders", attempts=0)])
     with caplog.at_level(logging.INFO):
-        summarise(LOGGER, counts, {USERS: 7, StreamId("orders"): 1, ORDERS: 0}, {USERS: 9}, 2.0)
+        read = {USERS: 7, StreamId("orders"): 1, ORDERS: 0}
+        summarise(LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, seconds=2.0)
     assert {record.levelname for record in caplog.records[:2]} == {"WARNING"}
     assert caplog.messages == [
         "Stream 'users': 3 rows rejected as unknown_tag. Create the tag in CleverPush.",
         "Stream 'users': 1 row rejected as missing_tags. Fill tags.",
         (
-            "Stream 'users': 7 rows read, 1 delivered, 4 rejected (unknown_tag 3, missing_tags 1), 2 NOT delivered, "
-            "9 calls in 2.0 s (2 rows per s)."
+            "Stream 'users': 7 rows read, 1 delivered (1 tags added), 4 rejected (unknown_tag 3, missing_tags 1), "
+            "2 NOT delivered, 9 calls in 2.0 s (2 rows per s)."
         ),
         (
-            "Stream 'orders': 1 rows read, 1 delivered (1 of them marked as removed, without a call), 0 rejected, "
+            "Stream 'orders': 1 rows read, 1 delivered (1 left alone, since they needed no call), 0 rejected, "
             "0 calls in 2.0 s (0 rows per s)."
         ),
         "Stream 'shop.orders': 0 rows read, 0 delivered, 0 rejected, 0 calls in 2.0 s (0 rows per s).",

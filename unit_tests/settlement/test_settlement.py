@@ -12,9 +12,9 @@ import pytest
 from destination_cleverpush.delivery.checkpoints import Checkpoints
 from destination_cleverpush.errors import Failure, config_error, transient_error
 from destination_cleverpush.settlement.policy import Policy
-from destination_cleverpush.settlement.settlement import Outcome, Settlement
+from destination_cleverpush.settlement.settlement import Settlement
 from destination_cleverpush.words import DueState, Job, Row, State, StreamId
-from unit_tests.settlement.keeper import FakeKeeper
+from unit_tests.settlement.keeper import FakeKeeper, Outcome
 from unit_tests.settlement.outcomes import delivered, refused
 
 LOGGER = logging.getLogger("airbyte.test")
@@ -74,7 +74,7 @@ def run(settlement: Settlement, valve: FakeValve) -> list[tuple[int, int, int]]:
 
 
 def only_rejected(outcome: Outcome) -> bool:
-    return outcome.rejected is not None
+    return outcome[1] is not None
 
 
 def nothing() -> None:
