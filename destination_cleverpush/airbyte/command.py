@@ -16,6 +16,9 @@ def main() -> None:
     # In a container this is process 1, which the kernel lets ignore every signal that it does not handle itself.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: _interrupted(number))
+    if sys.stdout is None:
+        print("destination-cleverpush: standard output is closed", file=sys.stderr)
+        raise SystemExit(1)
     from destination_cleverpush.airbyte.destination import DestinationCleverpush  # noqa: PLC0415 - takes a second
 
     DestinationCleverpush().run(sys.argv[1:])

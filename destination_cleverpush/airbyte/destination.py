@@ -117,8 +117,6 @@ class DestinationCleverpush(Destination):
             SystemExit: with code 1 after a failure, which was told in a TRACE message; 2 for a wrong command line.
         """
         parsed = self.parse_args(args)
-        if sys.stdout is None:
-            _end_without_output("standard output is closed")
         output = Output(sys.stdout)
         logger.handlers, logger.propagate = [OutputLogHandler(output)], False
         logger.setLevel(logging.DEBUG if os.environ.get("LOG_LEVEL", "").lower() == "debug" else logging.INFO)
