@@ -19,10 +19,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from destination_cleverpush.dead_letter.objects import Objects
-from destination_cleverpush.rejected import RejectedRow
-
 from destination_cleverpush.dead_letter.rows import is_part, order
+from destination_cleverpush.dead_letter.store import NAME, DeadLetterStore
+from destination_cleverpush.errors import Failure
+from destination_cleverpush.storage.objects import SYNC_PATIENCE, Objects, open_objects
+from destination_cleverpush.storage.settings import Settings
+from destination_cleverpush.words import Job, RejectedRow, StreamId
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -30,8 +32,7 @@ REPOSITORY = Path(__file__).parents[1]
 def a_row(position: int, stream: str = "users") -> RejectedRow:
     """A rejected row of some 500 bytes."""
     return RejectedRow(
-        stream=stream,
-        namespace="crm",
+        stream=StreamId(stream, "crm"),
         position=position,
         subscription_id=f"sub-{position}",
         code="unknown_tag",
@@ -45,8 +46,43 @@ def a_row(position: int, stream: str = "users") -> RejectedRow:
     )
 
 
-def stored_rows(objects: Objects) -> list[dict[str, Any]]:
+def waiting(row: RejectedRow) -> tuple[Job, RejectedRow]:
+    """A rejected row and its job, as the settlement hands them over; the job's origin is the row's position."""
+    return Job(row.stream, "", None, origin=row.position), row
+
+
+@dataclass
+class Notes:
+    """What a dead letter store tells: positions of rows that are kept, and failures."""
+
+    kept: list[int] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def keep(self, jobs: list[Job]) -> None:
+        with self.changed:
+            self.kept += [job.origin for job in jobs]
+            self.changed.notify_all()
+
+    def wait_for(self, rows: int) -> None:
+        """Wait until so many rows are kept."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.kept) >= rows, 60)
+
+
+def a_store(settings: Settings, notes: Notes, label: str = "sync-1", **options: Any) -> DeadLetterStore:
+    """A dead letter store that tells the notes."""
+    return DeadLetterStore(settings, label, notes.keep, notes.failures.append, **options)
+
+
+def opened(settings: Settings) -> Objects:
+    """What a dead letter store writes to."""
+    return open_objects(settings, NAME, SYNC_PATIENCE)
+
+
+def stored_rows(settings: Settings) -> list[dict[str, Any]]:
     """All rows in a store, object by object in the order of their names."""
+    objects = opened(settings)
     rows: list[dict[str, Any]] = []
     for name in sorted(filter(is_part, objects.names()), key=order):
         with objects.read(name) as file, gzip.GzipFile(fileobj=file) as lines:

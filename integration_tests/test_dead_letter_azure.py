@@ -11,13 +11,21 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_cleverpush.dead_letter.objects import open_objects
-from destination_cleverpush.dead_letter.settings import AzureSettings
 
-from destination_cleverpush.dead_letter import DeadLetterStore, parse
-from integration_tests.object_stores import Server, a_row, azurite, start_azurite, stored_rows
+from destination_cleverpush.dead_letter.store import probe
+from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.storage.settings import AzureSettings, parse
+from integration_tests.object_stores import (
+    Notes,
+    Server,
+    a_row,
+    a_store,
+    azurite,
+    opened,
+    start_azurite,
+    stored_rows,
+    waiting,
+)
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -50,21 +58,17 @@ def by_key(server: Server, path: str, key: str = KEY, container: str = "rejected
     return AzureSettings(ACCOUNT, container, path, key, None, server.endpoint)
 
 
-def no_failure(error: AirbyteTracedException) -> None:
-    raise AssertionError(error.message)
-
-
 def test_rows_are_stored_with_the_account_key(server: Server) -> None:
     settings = by_key(server, "by/key")
-    stored: list[int] = []
-    store = DeadLetterStore(settings, "sync-1", no_failure)
-    store.probe()
+    notes = Notes()
+    store = a_store(settings, notes)
+    probe(settings)
     for position in range(10_000):
-        store.add(a_row(position, "a/b ü"), lambda position=position: stored.append(position))  # type: ignore[misc]
+        store.keep([waiting(a_row(position, "a/b ü"))])
     store.close()
-    assert stored == list(range(10_000))
-    assert [row["position"] for row in stored_rows(open_objects(settings))] == stored
-    (name,) = open_objects(settings).names()
+    assert notes.kept == list(range(10_000))
+    assert [row["position"] for row in stored_rows(settings)] == notes.kept
+    (name,) = opened(settings).names()
     assert name.startswith("crm.a=2Fb=20=C3=BC/sync-1/")
 
 
@@ -78,21 +82,22 @@ def test_rows_are_stored_with_a_sas_token_that_may_only_write(server: Server, ca
             "shared_access_signature": "?" + account_sas("o", "cw"),
             "azure_blob_storage_endpoint": server.endpoint,
             "bucket_path": "by/sas",
-        }
+        },
+        "rejected_records",
     )
     assert settings is not None
-    store = DeadLetterStore(settings, "sync-1", no_failure)
-    store.probe()
-    store.add(a_row(1), lambda: None)
+    store = a_store(settings, Notes())
+    probe(settings)
+    store.keep([waiting(a_row(1))])
     store.close()
     assert "could not delete its object 'connection-check-" in caplog.text
-    assert [row["position"] for row in stored_rows(open_objects(by_key(server, "by/sas")))] == [1]
+    assert [row["position"] for row in stored_rows(by_key(server, "by/sas"))] == [1]
 
 
 def test_a_missing_container_is_a_config_error(server: Server) -> None:
-    with pytest.raises(AirbyteTracedException, match=r"was not found .HTTP 404, ContainerNotFound") as error:
-        DeadLetterStore(by_key(server, "", container="nowhere"), "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
+    with pytest.raises(Failure, match=r"was not found .HTTP 404, ContainerNotFound") as error:
+        probe(by_key(server, "", container="nowhere"))
+    assert error.value.kind is FailureKind.CONFIG
 
 
 @pytest.mark.parametrize("wrong", ["key", "expired"])
@@ -101,9 +106,9 @@ def test_refused_credentials_are_a_config_error(server: Server, wrong: str) -> N
     if wrong == "expired":
         sas = account_sas("o", "cw", expires_in=timedelta(hours=-1))
         settings = AzureSettings(ACCOUNT, "rejected", "", None, sas, server.endpoint)
-    with pytest.raises(AirbyteTracedException, match=r"refused access .HTTP 403") as error:
-        DeadLetterStore(settings, "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
-    everything = f"{error.value.message}{error.value.internal_message}"
+    with pytest.raises(Failure, match=r"refused access .HTTP 403") as error:
+        probe(settings)
+    assert error.value.kind is FailureKind.CONFIG
+    everything = f"{error.value.message}{error.value.internal}"
     assert "sig=" not in everything
     assert "UE9JU09O" not in everything

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -19,24 +18,27 @@ from urllib.parse import parse_qsl, unquote
 import boto3  # type: ignore[import-untyped]
 import pytest
 import requests
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from destination_cleverpush.dead_letter.objects import open_objects
-from destination_cleverpush.dead_letter.settings import GcsSettings, S3Settings
-from destination_cleverpush.replay import add_arguments, run
 
-from destination_cleverpush.dead_letter import DeadLetterStore
+from destination_cleverpush.dead_letter.store import probe
+from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.storage.settings import GcsSettings, S3Settings
 from integration_tests.object_stores import (
     REPOSITORY,
     Answers,
+    Notes,
     Server,
     a_row,
+    a_store,
+    opened,
     start_answers,
     start_moto,
     stored_rows,
+    waiting,
 )
+from integration_tests.platform_double import CONNECTOR
 
 REGION = "eu-central-1"
+IMPATIENT = timedelta(seconds=1)
 ROLE = "arn:aws:iam::123456789012:role/rejected"
 
 
@@ -79,96 +81,95 @@ def at(answers: Answers, **fields: Any) -> S3Settings:
     )
 
 
-def no_failure(error: AirbyteTracedException) -> None:
-    raise AssertionError(error.message)
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
 
 
-def without_poison(error: AirbyteTracedException) -> str:
+def without_poison(error: Failure) -> str:
     """The message, after making sure that nothing of the error shows a key or the store's own words."""
-    everything = f"{error.message}{error.internal_message}{error!r}{error.as_airbyte_message()}"
-    assert "POISON" not in everything
-    return str(error.message)
+    assert "POISON" not in f"{error.message}{error.internal}{error!r}"
+    return error.message
 
 
 # --- against moto
 
 
-def test_ten_thousand_rows_take_few_requests(moto: Server, s3: S3Settings) -> None:
-    stored: list[int] = []
-    store = DeadLetterStore(s3, "sync-1", no_failure)
+def test_ten_thousand_rows_take_few_requests(moto: Server, s3: S3Settings, notes: Notes) -> None:
+    store = a_store(s3, notes)
     for position in range(10_000):
-        store.add(a_row(position), lambda position=position: stored.append(position))  # type: ignore[misc]
+        store.keep([waiting(a_row(position))])
     store.close()
-    assert stored == list(range(10_000))
-    rows = stored_rows(open_objects(s3))
+    assert notes.kept == list(range(10_000))
+    rows = stored_rows(s3)
     assert [row["data"]["id"] for row in rows] == [2**60 + position for position in range(10_000)]
     assert moto.requests(f'"PUT /{s3.s3_bucket_name}/') <= 5
-    (name,) = open_objects(s3).names()
+    (name,) = opened(s3).names()
     assert name.startswith("crm.users/sync-1/")
 
 
-def test_attempts_and_streams_have_objects_of_their_own(s3: S3Settings) -> None:
+def test_attempts_and_streams_have_objects_of_their_own(s3: S3Settings, notes: Notes) -> None:
     for _ in range(2):
-        store = DeadLetterStore(s3, "sync-1", no_failure)
-        store.add(a_row(1, "a/b ü"), lambda: None)
-        store.add(a_row(2, "tags"), lambda: None)
+        store = a_store(s3, notes)
+        store.keep([waiting(a_row(1, "a/b ü"))])
+        store.keep([waiting(a_row(2, "tags"))])
         store.close()
-    folders = sorted(name.rpartition("/")[0] for name in open_objects(s3).names())
+    folders = sorted(name.rpartition("/")[0] for name in opened(s3).names())
     assert folders == ["crm.a=2Fb=20=C3=BC/sync-1"] * 2 + ["crm.tags/sync-1"] * 2
 
 
 def test_the_probe_leaves_nothing_behind(s3: S3Settings) -> None:
-    DeadLetterStore(s3, "check", no_failure).probe()
-    assert open_objects(s3).names() == []
+    probe(s3)
+    assert opened(s3).names() == []
 
 
 def test_a_missing_bucket_is_a_config_error(s3: S3Settings) -> None:
     settings = S3Settings("no-such-bucket", REGION, "", "AKIAPOISON", "POISON", None, s3.s3_endpoint)
-    with pytest.raises(AirbyteTracedException) as error:
-        DeadLetterStore(settings, "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
+    with pytest.raises(Failure) as error:
+        probe(settings)
+    assert error.value.kind is FailureKind.CONFIG
     assert "'no-such-bucket', was not found (HTTP 404, NoSuchBucket)" in without_poison(error.value)
 
 
-def test_stored_rows_are_replayed_from_the_configured_bucket(s3: S3Settings, tmp_path: Path) -> None:
-    store = DeadLetterStore(s3, "sync-1", no_failure, roll_bytes=1_000)
+def test_stored_rows_are_replayed_from_the_configured_bucket(s3: S3Settings, tmp_path: Path, notes: Notes) -> None:
+    store = a_store(s3, notes, roll_bytes=10_000)
     for position in range(300):
-        store.add(a_row(position), lambda: None)
+        store.keep([waiting(a_row(position))])
     store.close()
     config = tmp_path / "config.json"
+    rejected = {
+        "storage_type": "s3",
+        "s3_bucket_name": s3.s3_bucket_name,
+        "s3_bucket_region": REGION,
+        "s3_endpoint": s3.s3_endpoint,
+        "bucket_path": "some/path",
+        "access_key_id": "a",
+        "secret_access_key": "b",
+    }
     config.write_text(
-        json.dumps(
-            {
-                "channel_id": "c",
-                "api_key": "k",
-                "object_type": "tags",
-                "rejected_records": {
-                    "storage_type": "s3",
-                    "s3_bucket_name": s3.s3_bucket_name,
-                    "s3_bucket_region": REGION,
-                    "s3_endpoint": s3.s3_endpoint,
-                    "bucket_path": "some/path",
-                    "access_key_id": "a",
-                    "secret_access_key": "b",
-                },
-            }
-        )
+        json.dumps({"channel_id": "c", "api_key": "k", "object_type": "tags", "rejected_records": rejected})
     )
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    records = [json.loads(line)["record"] for line in run(parser.parse_args(["--config", str(config)]))]
+    done = subprocess.run([*CONNECTOR, "replay", "--config", str(config)], capture_output=True, text=True, check=True)
+    records = [json.loads(line)["record"] for line in done.stdout.splitlines()]
     assert [record["data"] for record in records] == [dict(a_row(position).data) for position in range(300)]
     assert {(record["namespace"], record["stream"]) for record in records} == {("crm", "users")}
 
 
-ADDS_ROWS = """
+KEEPS_ROWS = """
 import json, sys, time
-from destination_cleverpush.dead_letter import DeadLetterStore, parse
-from integration_tests.object_stores import a_row
+from destination_cleverpush.storage.settings import parse
+from integration_tests.object_stores import Notes, a_row, a_store, waiting
 
-store = DeadLetterStore(parse(json.loads(sys.argv[1])), "sync-1", print, flush_interval_seconds=0.05, roll_bytes=20_000)
+def tell(jobs):
+    for job in jobs:
+        print(job.origin, flush=True)
+
+notes = Notes()
+notes.keep = tell
+settings = parse(json.loads(sys.argv[1]), "rejected_records")
+store = a_store(settings, notes, flush_interval_seconds=0.05, roll_bytes=20_000)
 for position in range(1, 1_000_000):
-    store.add(a_row(position), lambda position=position: print(position, flush=True))
+    store.keep([waiting(a_row(position))])
     if position % 50 == 0:
         time.sleep(0.005)
 """
@@ -184,7 +185,7 @@ def test_what_was_reported_as_stored_survives_a_kill(s3: S3Settings) -> None:
         "secret_access_key": "b",
         "s3_endpoint": s3.s3_endpoint,
     }
-    command = [sys.executable, "-c", ADDS_ROWS, json.dumps(raw)]
+    command = [sys.executable, "-c", KEEPS_ROWS, json.dumps(raw)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert process.stdout is not None
     reported = [process.stdout.readline() for _ in range(1_500)]
@@ -193,7 +194,7 @@ def test_what_was_reported_as_stored_survives_a_kill(s3: S3Settings) -> None:
     process.stdout.close()
     process.wait()
     positions = [int(line) for line in reported if line.endswith("\n")]
-    kept = [row["position"] for row in stored_rows(open_objects(s3))]
+    kept = [row["position"] for row in stored_rows(s3)]
     assert kept == list(range(1, len(kept) + 1))
     assert positions == kept[: len(positions)]
 
@@ -227,7 +228,9 @@ def _allow(action: str) -> str:
 
 
 @pytest.mark.parametrize("keys_from", ["configuration", "environment"])
-def test_a_role_is_assumed(guarded: tuple[Server, str, str], monkeypatch: pytest.MonkeyPatch, keys_from: str) -> None:
+def test_a_role_is_assumed(
+    guarded: tuple[Server, str, str], monkeypatch: pytest.MonkeyPatch, keys_from: str, notes: Notes
+) -> None:
     server, key, secret = guarded
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.endpoint)
     settings = S3Settings("guarded", REGION, keys_from, key, secret, ROLE, server.endpoint)
@@ -235,28 +238,28 @@ def test_a_role_is_assumed(guarded: tuple[Server, str, str], monkeypatch: pytest
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
         settings = S3Settings("guarded", REGION, keys_from, None, None, ROLE, server.endpoint)
-    store = DeadLetterStore(settings, "sync-1", no_failure)
-    store.probe()
-    store.add(a_row(1), lambda: None)
+    store = a_store(settings, notes)
+    probe(settings)
+    store.keep([waiting(a_row(1))])
     store.close()
-    assert [row["position"] for row in stored_rows(open_objects(settings))] == [1]
+    assert [row["position"] for row in stored_rows(settings)] == [1]
 
 
 def test_the_keys_alone_may_not_write_what_the_role_may(guarded: tuple[Server, str, str]) -> None:
     server, key, secret = guarded
     settings = S3Settings("guarded", REGION, "", key, secret, None, server.endpoint)
-    with pytest.raises(AirbyteTracedException) as error:
-        DeadLetterStore(settings, "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
+    with pytest.raises(Failure) as error:
+        probe(settings)
+    assert error.value.kind is FailureKind.CONFIG
     assert "refused access (HTTP 403, AccessDenied)" in str(error.value.message)
 
 
 def test_configured_keys_are_not_mixed_with_a_session_token_of_the_environment(
-    answers: Answers, monkeypatch: pytest.MonkeyPatch
+    answers: Answers, monkeypatch: pytest.MonkeyPatch, notes: Notes
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token-of-another-key")
-    store = DeadLetterStore(at(answers), "sync-1", no_failure)
-    store.add(a_row(1), lambda: None)
+    store = a_store(at(answers), notes)
+    store.keep([waiting(a_row(1))])
     store.close()
     ((_, _, headers),) = answers.seen
     assert "AKIAPOISON" in headers["authorization"]
@@ -267,41 +270,40 @@ def test_a_refused_role_is_a_config_error(guarded: tuple[Server, str, str], monk
     server, key, _ = guarded
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.endpoint)
     settings = S3Settings("guarded", REGION, "", key, "POISON", ROLE, server.endpoint)
-    with pytest.raises(AirbyteTracedException) as error:
-        DeadLetterStore(settings, "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
+    with pytest.raises(Failure) as error:
+        probe(settings)
+    assert error.value.kind is FailureKind.CONFIG
     assert f"AWS STS refused to assume the role '{ROLE}'" in without_poison(error.value)
 
 
 def test_a_role_is_assumed_by_web_identity(
-    moto: Server, s3: S3Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moto: Server, s3: S3Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notes: Notes
 ) -> None:
     token = tmp_path / "token"
     token.write_text("identity\n")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto.endpoint)
     settings = S3Settings(s3.s3_bucket_name, REGION, "", None, None, ROLE, moto.endpoint)
-    store = DeadLetterStore(settings, "sync-1", no_failure)
-    store.add(a_row(1), lambda: None)
+    store = a_store(settings, notes)
+    store.keep([waiting(a_row(1))])
     store.close()
-    assert [row["position"] for row in stored_rows(open_objects(settings))] == [1]
+    assert [row["position"] for row in stored_rows(settings)] == [1]
     assert moto.requests('"POST / HTTP') > 0
     token.unlink()
-    with pytest.raises(AirbyteTracedException, match=r"web identity token .* cannot be read") as error:
-        DeadLetterStore(settings, "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
+    with pytest.raises(Failure, match=r"web identity token .* cannot be read") as error:
+        probe(settings)
+    assert error.value.kind is FailureKind.CONFIG
 
 
 def test_a_role_is_assumed_again_when_its_credentials_run_out(
-    answers: Answers, monkeypatch: pytest.MonkeyPatch
+    answers: Answers, monkeypatch: pytest.MonkeyPatch, notes: Notes
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", answers.endpoint)
     answers.body = _credentials(expires_in=timedelta(seconds=-1))
-    store = DeadLetterStore(at(answers, role_arn=ROLE), "sync-1", no_failure, flush_interval_seconds=0.0)
+    store = a_store(at(answers, role_arn=ROLE), notes, flush_interval_seconds=0.0)
     for position in (1, 2):
-        stored = threading.Event()
-        store.add(a_row(position), stored.set)
-        assert stored.wait(60)
+        store.keep([waiting(a_row(position))])
+        notes.wait_for(position)
     store.close()
     assert [method for method, _, _ in answers.seen] == ["POST", "PUT", "POST", "PUT"]
     assert [headers.get("x-amz-security-token") for _, _, headers in answers.seen] == [None, "T", None, "T"]
@@ -315,7 +317,7 @@ def test_the_external_id_of_the_platform_is_handed_on(
     if external_id:
         monkeypatch.setenv("AWS_ASSUME_ROLE_EXTERNAL_ID", external_id)
     answers.body = _credentials(expires_in=timedelta(hours=1))
-    DeadLetterStore(at(answers, role_arn=ROLE), "check", no_failure).probe()
+    probe(at(answers, role_arn=ROLE))
     form = dict(parse_qsl(answers.bodies[0]))
     assert form.get("ExternalId") == external_id
     assert (form["Action"], form["RoleArn"]) == ("AssumeRole", ROLE)
@@ -339,9 +341,9 @@ def test_what_sts_answers_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", answers.endpoint)
     answers.status, answers.body = status, body
-    with pytest.raises(AirbyteTracedException) as error:
-        DeadLetterStore(at(answers, role_arn=ROLE), "check", no_failure).probe()
-    assert error.value.failure_type is FailureType[kind]
+    with pytest.raises(Failure) as error:
+        probe(at(answers, role_arn=ROLE))
+    assert error.value.kind == kind
     assert "AWS STS" in without_poison(error.value)
     assert {method for method, _, _ in answers.seen} == {"POST"}
 
@@ -349,13 +351,6 @@ def test_what_sts_answers_says_what_to_do(
 # --- failures
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("destination_cleverpush.dead_letter.store.CHECK_PATIENCE", timedelta(seconds=1))
-    monkeypatch.setattr("destination_cleverpush.dead_letter.objects.SYNC_PATIENCE", timedelta(seconds=1))
-
-
-@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
@@ -365,7 +360,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         ((404, "NoSuchBucket"), "config_error", "was not found"),
         ((400, "AuthorizationHeaderMalformed"), "config_error", "another region"),
         ((301, "PermanentRedirect"), "config_error", "another region"),
-        ((503, "SlowDown"), "transient_error", "did not take the rejected rows (HTTP 503, SlowDown)"),
+        ((503, "SlowDown"), "transient_error", "did not do what it was asked (HTTP 503, SlowDown)"),
         ((429, ""), "transient_error", "HTTP 429"),
         ((500, "InternalError"), "transient_error", "HTTP 500"),
         ((400, "RequestTimeout"), "transient_error", "RequestTimeout"),
@@ -379,14 +374,13 @@ def test_a_store_that_refuses_fails_with_what_to_do(
     answers.body = (
         f"<Error><Code>{code}</Code><Message>POISON</Message><AWSAccessKeyId>AKIAPOISON</AWSAccessKeyId></Error>"
     )
-    with pytest.raises(AirbyteTracedException) as error:
-        DeadLetterStore(at(answers), "check", no_failure).probe()
-    assert error.value.failure_type is FailureType[kind]
+    with pytest.raises(Failure) as error:
+        probe(at(answers), IMPATIENT)
+    assert error.value.kind == kind
     assert words in without_poison(error.value)
     assert "POISON" not in caplog.text
 
 
-@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
     ("endpoint", "kind"),
     [
@@ -396,75 +390,69 @@ def test_a_store_that_refuses_fails_with_what_to_do(
     ],
 )
 def test_an_address_without_a_store(answers: Answers, endpoint: str, kind: str) -> None:
-    with pytest.raises(AirbyteTracedException) as error:
-        DeadLetterStore(at(answers, s3_endpoint=endpoint), "check", no_failure).probe()
-    assert error.value.failure_type is FailureType[kind]
+    with pytest.raises(Failure) as error:
+        probe(at(answers, s3_endpoint=endpoint, allow_http=True), IMPATIENT)
+    assert error.value.kind == kind
     without_poison(error.value)
 
 
-@pytest.mark.usefixtures("_impatient")
 def test_a_store_that_never_answers_is_a_transient_error(answers: Answers) -> None:
     answers.gate.clear()
-    with pytest.raises(AirbyteTracedException, match="could not be reached") as error:
-        DeadLetterStore(at(answers), "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.transient_error
+    with pytest.raises(Failure, match="could not be reached") as error:
+        probe(at(answers), IMPATIENT)
+    assert error.value.kind is FailureKind.TRANSIENT
 
 
-def test_an_outage_that_passes_is_not_noticed(answers: Answers) -> None:
+def test_an_outage_that_passes_is_not_noticed(answers: Answers, notes: Notes) -> None:
     answers.queue = [(503, "")] * 3
-    stored: list[int] = []
-    store = DeadLetterStore(at(answers), "sync-1", no_failure)
-    store.add(a_row(1), lambda: stored.append(1))
+    store = a_store(at(answers), notes)
+    store.keep([waiting(a_row(1))])
     store.close()
-    assert stored == [1]
+    assert notes.kept == [1]
     assert [method for method, _, _ in answers.seen] == ["PUT"] * 4
 
 
-def test_adding_never_waits_for_the_store_and_rows_gather_meanwhile(answers: Answers) -> None:
+def test_adding_never_waits_for_the_store_and_rows_gather_meanwhile(answers: Answers, notes: Notes) -> None:
     answers.gate.clear()
-    stored: list[int] = []
-    store = DeadLetterStore(at(answers), "sync-1", no_failure, flush_interval_seconds=0.0)
+    store = a_store(at(answers), notes, flush_interval_seconds=0.0)
     for position in range(3_000):
-        store.add(a_row(position), lambda position=position: stored.append(position))  # type: ignore[misc]
-    assert stored == []
+        store.keep([waiting(a_row(position))])
+    assert notes.kept == []
     answers.gate.set()
     store.close()
-    assert stored == list(range(3_000))
+    assert notes.kept == list(range(3_000))
     assert len(answers.seen) <= 3
 
 
-@pytest.mark.usefixtures("_impatient")
-def test_a_failed_store_tells_once_and_stores_nothing_more(answers: Answers) -> None:
+def test_a_failed_store_tells_once_and_stores_nothing_more(answers: Answers, notes: Notes) -> None:
     answers.status = 403
-    stored: list[int] = []
-    failures: list[AirbyteTracedException] = []
-    store = DeadLetterStore(at(answers), "sync-1", failures.append, flush_interval_seconds=0.0)
+    store = a_store(at(answers), notes, flush_interval_seconds=0.0)
     for position in range(100):
-        store.add(a_row(position, f"stream-{position % 3}"), lambda: stored.append(1))
-    with pytest.raises(AirbyteTracedException) as closing:
+        store.keep([waiting(a_row(position, f"stream-{position % 3}"))])
+    with pytest.raises(Failure) as closing:
         store.close()
-    assert failures == [closing.value]
-    assert stored == []
+    assert notes.failures == [closing.value]
+    assert notes.kept == []
     assert len(answers.seen) == 1
 
 
 @pytest.mark.parametrize("already_closing", [True, False])
-def test_closing_does_not_wait_longer_than_told(answers: Answers, already_closing: bool) -> None:
+def test_closing_does_not_wait_longer_than_told(answers: Answers, already_closing: bool, notes: Notes) -> None:
     answers.gate.clear()
-    store = DeadLetterStore(at(answers), "sync-1", lambda error: None, flush_interval_seconds=0.0)
-    store.add(a_row(1), lambda: None)
+    store = a_store(at(answers), notes, flush_interval_seconds=0.0)
+    store.keep([waiting(a_row(1))])
     hurry = threading.Timer(0.2 if already_closing else 0.0, store.hurry, [0.2])
     hurry.start()
     if not already_closing:
         hurry.join()
-    with pytest.raises(AirbyteTracedException, match="in time") as error:
+    with pytest.raises(Failure, match="in time") as error:
         store.close()
-    assert error.value.failure_type is FailureType.transient_error
+    assert error.value.kind is FailureKind.TRANSIENT
 
 
 def test_a_store_that_may_not_delete_passes_the_check(answers: Answers, caplog: pytest.LogCaptureFixture) -> None:
     answers.queue = [(200, ""), (403, "POISON")]
-    DeadLetterStore(at(answers), "check", no_failure).probe()
+    probe(at(answers), IMPATIENT)
     assert [method for method, _, _ in answers.seen] == ["PUT", "DELETE"]
     assert "could not delete its object 'connection-check-" in caplog.text
     assert "POISON" not in caplog.text
@@ -473,23 +461,22 @@ def test_a_store_that_may_not_delete_passes_the_check(answers: Answers, caplog: 
 # --- Google Cloud Storage, whose XML API is that of S3 for these requests
 
 
-def test_the_xml_api_of_google_cloud_storage(moto: Server) -> None:
+def test_the_xml_api_of_google_cloud_storage(moto: Server, notes: Notes) -> None:
     """Emulators on PyPI and npm have the JSON API, or half of this one; moto does not check Google's signature."""
     requests.put(f"{moto.endpoint}/googlebucket", timeout=30).raise_for_status()
     settings = GcsSettings("googlebucket", "some/path", _service_account(), moto.endpoint)
-    stored: list[int] = []
-    store = DeadLetterStore(settings, "sync-1", no_failure)
-    store.probe()
+    store = a_store(settings, notes)
+    probe(settings)
     for position in range(100):
-        store.add(a_row(position), lambda position=position: stored.append(position))  # type: ignore[misc]
+        store.keep([waiting(a_row(position))])
     store.close()
-    assert stored == list(range(100))
-    assert [row["position"] for row in stored_rows(open_objects(settings))] == stored
+    assert notes.kept == list(range(100))
+    assert [row["position"] for row in stored_rows(settings)] == notes.kept
 
 
 def test_google_cloud_storage_is_sent_a_signed_token_and_no_key(answers: Answers) -> None:
     answers.headers = {"ETag": '"1"', "x-goog-generation": "1"}
-    DeadLetterStore(GcsSettings("bucket", "", _service_account(), answers.endpoint), "check", no_failure).probe()
+    probe(GcsSettings("bucket", "", _service_account(), answers.endpoint))
     assert [(method, unquote(path).startswith("/bucket/connection-check")) for method, path, _ in answers.seen] == [
         ("PUT", True),
         ("DELETE", True),
@@ -499,9 +486,9 @@ def test_google_cloud_storage_is_sent_a_signed_token_and_no_key(answers: Answers
 
 def test_a_missing_google_bucket_is_a_config_error(moto: Server) -> None:
     settings = GcsSettings("no-such-bucket", "", _service_account(), moto.endpoint)
-    with pytest.raises(AirbyteTracedException, match="'no-such-bucket', was not found") as error:
-        DeadLetterStore(settings, "check", no_failure).probe()
-    assert error.value.failure_type is FailureType.config_error
+    with pytest.raises(Failure, match="'no-such-bucket', was not found") as error:
+        probe(settings)
+    assert error.value.kind is FailureKind.CONFIG
 
 
 def _service_account() -> str:

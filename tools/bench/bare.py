@@ -2,8 +2,8 @@
 
 usage: python -m tools.bench.bare CONFIG CATALOG ROWS THREADS requests|connector
 
-The requests are prepared before the first one is sent, by the connector's own client. They go through the adapter of
-`requests` as it comes, or through the one that the connector uses in its place.
+The requests are prepared before the first one is sent. They go through the adapter of `requests` as it comes, or through
+the connector's own transport.
 """
 
 from __future__ import annotations
@@ -11,66 +11,79 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import requests
-from destination_cleverpush.catalog import plan_streams
-from destination_cleverpush.client import Client
-from destination_cleverpush.protocol import Record, parse_lines, read_lines
 from requests.adapters import HTTPAdapter
 
-from destination_cleverpush.config import parse_config
+from destination_cleverpush.airbyte.catalog import read_catalog
+from destination_cleverpush.airbyte.lines import LineParser, read_lines
+from destination_cleverpush.api.transport import Transport
+from destination_cleverpush.config import Config, parse_config
+from destination_cleverpush.objects.plan import plan_streams
+from destination_cleverpush.words import Operation, Row
+
+Send = Callable[[requests.PreparedRequest], object]
 
 
-class Recorder:
-    """Stands in for the client's adapter, and keeps what it would have sent."""
-
-    def __init__(self, adapter: HTTPAdapter) -> None:
-        self.adapter = adapter
-        self.calls: list[tuple[requests.PreparedRequest, dict[str, Any]]] = []
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Keep a call and break it off."""
-        self.calls.append((request, options))
-        raise requests.ConnectionError
-
-
-def prepare(config_path: Path, catalog_path: Path, rows: Path) -> Recorder:
-    """The calls for a file of Airbyte lines."""
+def prepare(config_path: Path, catalog_path: Path, rows: Path) -> tuple[Config, list[requests.PreparedRequest]]:
+    """The configuration, and the requests for a file of Airbyte lines."""
     config = parse_config(json.loads(config_path.read_text()))
-    plans = plan_streams(config, json.loads(catalog_path.read_text()))
-    client = Client(config)
-    recorder = Recorder(client._adapter)
-    client._adapter = recorder  # type: ignore[assignment]
+    plans = plan_streams(config.objects, read_catalog(json.loads(catalog_path.read_text())))
+    headers = Transport(config.api)._headers
+    calls: list[requests.PreparedRequest] = []
     with rows.open("rb") as lines:
-        for batch in parse_lines(read_lines(lines)):
+        for batch in LineParser(lambda *_: None).parse(read_lines(lines)):
             for message in batch:
-                if isinstance(message, Record):
-                    plan = plans[message.stream]
-                    _, operations = plan.operations(message.data, plan.fields(message.data))
-                    for operation in operations:
-                        client.send(operation)
-    return recorder
+                if isinstance(message, Row):
+                    script = plans[message.stream].job(message).script
+                    calls += (_request(config, headers, operation) for operation in script or ())
+    return config, calls
 
 
 def main(arguments: list[str]) -> None:
     """Prepare the calls, and send them with so many threads through one of the adapters."""
-    config, catalog, rows, threads, kind = arguments
-    recorder, count = prepare(Path(config), Path(catalog), Path(rows)), int(threads)
-    adapter = recorder.adapter if kind == "connector" else HTTPAdapter(pool_connections=1, pool_maxsize=count)
+    config_path, catalog_path, rows, threads, kind = arguments
+    config, calls = prepare(Path(config_path), Path(catalog_path), Path(rows))
+    count = int(threads)
+    send = _by_the_connector(config) if kind == "connector" else _by_requests(count)
 
-    def send(calls: list[tuple[requests.PreparedRequest, dict[str, Any]]]) -> None:
-        for request, options in calls:
-            response = adapter.send(request, **options)
-            while response.raw.read1(1 << 16, decode_content=True):
-                pass
+    def work(calls: Sequence[requests.PreparedRequest]) -> None:
+        for call in calls:
+            send(call)
 
-    senders = [threading.Thread(target=send, args=(recorder.calls[number::count],)) for number in range(count)]
+    senders = [threading.Thread(target=work, args=(calls[number::count],)) for number in range(count)]
     for sender in senders:
         sender.start()
     for sender in senders:
         sender.join()
+
+
+def _request(config: Config, headers: dict[str, str], operation: Operation) -> requests.PreparedRequest:
+    """What the client makes of an operation."""
+    route = next(iter(operation.action.routes.values()))
+    body = json.dumps({"channelId": config.api.channel_id, **operation.payload}).encode()
+    return requests.Request("POST", config.api.base_url + route, headers, data=body).prepare()
+
+
+def _by_the_connector(config: Config) -> Send:
+    transport = Transport(config.api)
+
+    def send(request: requests.PreparedRequest) -> object:
+        assert isinstance(request.body, bytes)
+        return transport.exchange("POST", request.path_url, request.body)
+
+    return send
+
+
+def _by_requests(connections: int) -> Send:
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
+
+    def send(request: requests.PreparedRequest) -> object:
+        return adapter.send(request).content
+
+    return send
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def beside_wrk(effort: Effort) -> Iterator[Figure]:
 def beside_bare_loops(effort: Effort) -> Iterator[Figure]:
     """(b) No latency: the share of what a bare loop over the same requests gets in as many threads.
 
-    There are two loops: through the adapter of `requests` as it comes, and through the connector's cheaper one.
+    There are two loops: through the adapter of `requests` as it comes, and through the connector's own transport.
     """
     ours: list[float] = []
     loops: dict[str, list[float]] = {"requests": [], "connector": []}
@@ -89,7 +89,7 @@ def beside_bare_loops(effort: Effort) -> Iterator[Figure]:
                 rates.append(_loop_rate(directory, rows, effort.fast_rows, adapter))
     what = f"no latency, {THREADS} threads: connector / bare loop, "
     yield _share("b", what + "requests' adapter", ours, loops["requests"], 0.85)
-    yield _share("b", what + "its own adapter", ours, loops["connector"], 0.85)
+    yield _share("b", what + "its own transport", ours, loops["connector"], 0.85)
 
 
 def states(effort: Effort) -> Iterator[Figure]:
@@ -209,7 +209,7 @@ def _wrk_script(directory: Path, target: Target, rows: Path) -> Path:
     first = directory / "first"
     with rows.open() as lines:
         first.write_text(lines.readline())
-    request, _ = prepare(config, catalog, first).calls[0]
+    _, (request, *_) = prepare(config, catalog, first)
     assert isinstance(request.body, bytes)
     headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
     script = directory / "post.lua"
