@@ -13,8 +13,9 @@ from datetime import datetime, timedelta, timezone
 
 from destination_cleverpush.dead_letter.rows import encode, folder, part_name
 from destination_cleverpush.errors import Failure, system_error, transient_error
-from destination_cleverpush.storage.objects import CHECK_PATIENCE, SYNC_PATIENCE, open_objects
-from destination_cleverpush.storage.settings import Settings
+from destination_cleverpush.storage.local import ephemeral_warning
+from destination_cleverpush.storage.objects import CHECK_PATIENCE, SYNC_PATIENCE, Objects, open_objects
+from destination_cleverpush.storage.settings import LocalSettings, Settings
 from destination_cleverpush.words import Job, RejectedRow, StreamId
 
 NAME = "The dead letter store"
@@ -66,7 +67,7 @@ class DeadLetterStore:
         roll_bytes: int = 8 * 1024 * 1024,
         patience: timedelta = SYNC_PATIENCE,
     ) -> None:
-        self._objects = open_objects(settings, NAME, patience)
+        self._objects = _opened(settings, patience)
         self._label = sync_label
         self._on_kept = on_kept
         self._on_failure = on_failure
@@ -194,7 +195,7 @@ def probe(settings: Settings, patience: timedelta = CHECK_PATIENCE) -> None:
     Raises:
         Failure: `config_error` or `transient_error`, saying what to do.
     """
-    objects = open_objects(settings, NAME, patience)
+    objects = _opened(settings, patience)
     name = f"connection-check-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.txt"
     objects.put(name, b"Written by the connection check of destination-cleverpush; safe to delete.\n")
     try:
@@ -205,6 +206,13 @@ def probe(settings: Settings, patience: timedelta = CHECK_PATIENCE) -> None:
             "deleted by hand; the store itself needs no right to delete.",
             name,
         )
+
+
+def _opened(settings: Settings, patience: timedelta) -> Objects:
+    """The store's objects, to be written; the log tells where they will not last."""
+    if isinstance(settings, LocalSettings) and (warning := ephemeral_warning(settings.destination_path, NAME)):
+        _LOGGER.warning(warning)
+    return open_objects(settings, NAME, patience)
 
 
 def _slices(lines: Iterator[bytes], size: int) -> Iterator[bytes]:

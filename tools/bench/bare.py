@@ -2,8 +2,8 @@
 
 usage: python -m tools.bench.bare CONFIG CATALOG ROWS THREADS requests|connector
 
-The requests are prepared before the first one is sent. They go through the adapter of `requests` as it comes, or through
-the connector's own transport.
+The requests are prepared before the first one is sent. They go through the adapter of `requests` as it comes, or
+through the connector's own transport.
 """
 
 from __future__ import annotations

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from destination_cleverpush.airbyte.lines import LineParser
 from destination_cleverpush.dead_letter.replay import add_arguments, run
 from destination_cleverpush.dead_letter.store import DeadLetterStore
 from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.storage.settings import LocalSettings, Settings, parse
-from destination_cleverpush.words import Job, RejectedRow, StreamId
+from destination_cleverpush.words import Job, RejectedRow, Row, StreamId
 
 
 def keep(root: Path, label: str, *rows: RejectedRow, roll_bytes: int = 8 << 20) -> None:
@@ -66,6 +67,15 @@ def test_a_stored_row_becomes_the_record_that_it_was(tmp_path: Path) -> None:
         {"type": "RECORD", "record": {"stream": "users", "namespace": "crm", "data": data, "emitted_at": 1001}}
     ]
     assert [list(m["record"]) for m in replay("--from", str(tmp_path / "users"))] == [["stream", "data", "emitted_at"]]
+
+
+def test_the_connector_reads_what_is_replayed(tmp_path: Path) -> None:
+    data = {"id": 2**70, "ratio": 0.1, "name": "Zoë"}
+    keep(tmp_path, "sync-1", a_row(1, "users", "crm", **data))
+    replayed = [line.encode() for line in lines("--from", str(tmp_path))]
+    stream = StreamId("users", "crm")
+    ((row,),) = LineParser([stream], lambda *_: None).parse([replayed])
+    assert row == Row(stream, data, 1001, len(replayed[0]), 1)
 
 
 def test_rows_come_in_the_order_in_which_they_were_stored(tmp_path: Path) -> None:

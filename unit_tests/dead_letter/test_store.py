@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from destination_cleverpush.dead_letter import store as store_module
 from destination_cleverpush.dead_letter.rows import order
 from destination_cleverpush.dead_letter.store import DeadLetterStore, probe
 from destination_cleverpush.errors import Failure, FailureKind
@@ -211,6 +212,18 @@ def test_the_probe_writes_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="does not exist") as missing:
         probe(LocalSettings(str(tmp_path / "no")))
     assert missing.value.kind is FailureKind.CONFIG
+
+
+def test_a_directory_that_does_not_last_is_told_before_the_first_row_and_by_the_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a_store(tmp_path)
+    probe(LocalSettings(str(tmp_path)))
+    assert caplog.messages == []
+    monkeypatch.setattr(store_module, "ephemeral_warning", lambda directory, what: f"{what}: {directory} goes away.")
+    a_store(tmp_path)
+    probe(LocalSettings(str(tmp_path)))
+    assert caplog.messages == [f"The dead letter store: {tmp_path} goes away."] * 2
 
 
 KEEPS_ROWS = """
