@@ -87,8 +87,9 @@ class DestinationCleverpush(Destination):
             streams = read_catalog(catalog)
             sync = _sync(parse_config(config), streams)
             parser = _parser(streams)
-            for line in _written(sync, ([m] for message in input_messages if (m := _message(parser, message)))):
-                yield AirbyteMessageSerializer.load(json.loads(line))
+            for lines in _written(sync, ([m] for message in input_messages if (m := _message(parser, message)))):
+                for line in lines:
+                    yield AirbyteMessageSerializer.load(json.loads(line))
         except Failure as failure:
             raise traced(failure) from None
 
@@ -164,9 +165,10 @@ class DestinationCleverpush(Destination):
         streams = read_catalog(_read_json_object(parsed.catalog, "catalog"))
         sync = _sync(parse_config(config), streams)
         _cancel_on_signals(sync, output)
+        output.when_broken(sync.cancel)
         parser = _parser(streams)
         try:
-            yield from ([line] for line in _written(sync, parser.parse(read_lines(cast(BinaryIO, sys.stdin.buffer)))))
+            yield from _written(sync, parser.parse(read_lines(cast(BinaryIO, sys.stdin.buffer))))
         finally:
             if parser.passed_over:
                 logger.warning(
@@ -200,9 +202,10 @@ def _tell_truncated(stream: StreamId, config: Config) -> None:
     )
 
 
-def _written(sync: Sync, batches: Iterable[Sequence[Message]]) -> Iterator[str]:
+def _written(sync: Sync, batches: Iterable[Sequence[Message]]) -> Iterator[list[str]]:
+    """The states that may leave, as lines, together as they do."""
     for states in sync.run(batches):
-        yield from map(with_stats, states)
+        yield [with_stats(state) for state in states]
 
 
 def _parser(streams: Sequence[Stream]) -> LineParser:

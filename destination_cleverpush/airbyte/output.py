@@ -7,6 +7,7 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from destination_cleverpush.errors import system_error
@@ -43,6 +44,18 @@ class Output:
         self._error: OSError | None = None
         self._deadline = float("inf")
         self._thread: threading.Thread | None = None
+        self._when_broken: Callable[[], None] = lambda: None
+
+    def when_broken(self, call: Callable[[], None]) -> None:
+        """Have it called, from any thread, once the output cannot be written any more.
+
+        Else that is only told to who writes next, which a source that sends nothing may put off for hours.
+        """
+        with self._changed:
+            self._when_broken = call
+            broken = self._error is not None
+        if broken:
+            call()
 
     def write(self, *lines: str) -> None:
         """Hand lines over; waits while much is unwritten.
@@ -111,6 +124,7 @@ class Output:
                 with self._changed:
                     self._error = error
                     self._changed.notify_all()
+                self._when_broken()
                 return
             with self._changed:
                 self._unwritten -= len(data)

@@ -34,7 +34,7 @@ def prepare(config_path: Path, catalog_path: Path, rows: Path) -> tuple[Config, 
     headers = Transport(config.api)._headers
     calls: list[requests.PreparedRequest] = []
     with rows.open("rb") as lines:
-        for batch in LineParser(lambda *_: None).parse(read_lines(lines)):
+        for batch in LineParser((), lambda *_: None).parse(read_lines(lines)):
             for message in batch:
                 if isinstance(message, Row):
                     script = plans[message.stream].job(message).script

@@ -211,6 +211,20 @@ def test_a_reader_that_goes_while_a_writer_waits() -> None:
             p.output.write("lost")
 
 
+@pytest.mark.parametrize("asked_first", [True, False])
+def test_a_reader_that_has_gone_is_told_though_nobody_writes_any_more(asked_first: bool) -> None:
+    told = threading.Event()
+    with pipe(blocking=True) as p:
+        p.close_reader()
+        if asked_first:
+            p.output.when_broken(told.set)
+        p.output.tell("a state")
+        if not asked_first:
+            wait_until(lambda: p.output._error is not None)
+            p.output.when_broken(told.set)
+        assert told.wait(10)
+
+
 def test_a_full_disk_is_a_failure() -> None:
     with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123
         output = Output(full)

@@ -70,7 +70,7 @@ def test_a_stored_row_becomes_the_record_that_it_was(tmp_path: Path) -> None:
 
 
 def test_the_connector_reads_what_is_replayed(tmp_path: Path) -> None:
-    data = {"id": 2**70, "ratio": 0.1, "name": "Zoë"}
+    data: dict[str, Any] = {"id": 2**70, "ratio": 0.1, "name": "Zoë"}
     keep(tmp_path, "sync-1", a_row(1, "users", "crm", **data))
     replayed = [line.encode() for line in lines("--from", str(tmp_path))]
     stream = StreamId("users", "crm")
