@@ -13,7 +13,7 @@ RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test test-all lint format lock image test-image test-pyairbyte test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -52,7 +52,10 @@ test: $(STAMP) ## run the unit and integration tests, but for the slow ones
 	$(VENV)/python -m pytest $(SIDE_BY_SIDE)
 
 test-all: $(STAMP) ## the same, with the slow ones
-	$(VENV)/python -m pytest $(SIDE_BY_SIDE) -m "not image and not image_tests"
+	$(VENV)/python -m pytest $(SIDE_BY_SIDE) -m "not image and not image_tests and not faults"
+
+test-faults: $(STAMP) ## faults of the machine and the wire that take minutes
+	$(VENV)/python -m pytest --timeout=300 -m faults integration_tests/test_faults.py
 
 lint: $(STAMP) ## ruff, who imports whom, mypy --strict and the lock's freshness
 	$(VENV)/ruff check .

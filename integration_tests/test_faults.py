@@ -1,6 +1,6 @@
 """Faults of the machine and of the wire, with the real command as a process.
 
-Those that take long are run by `make test-faults`; all are bounded, and on loopback alone.
+Those that take minutes are run by `make test-faults`; all are bounded, and on loopback alone.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def assert_all_delivered(ended: Ended, simulator: Simulator, count: int) -> None
 # --- the connector runs out of something
 
 
+@pytest.mark.slow
 def test_no_row_is_judged_where_descriptors_run_out(tmp_path: Path, simulator: Simulator) -> None:
     simulator.set_faults(latency=0.2)
     config = simulator.connector_config(advanced={"max_concurrency": 256, "progress_interval_seconds": 0})
@@ -98,7 +99,7 @@ def test_no_row_is_judged_where_descriptors_run_out(tmp_path: Path, simulator: S
     assert_all_delivered(ended, simulator, 2_000)
 
 
-@pytest.mark.parametrize(("connections", "in_flight"), [(8, 64), pytest.param(32, 256, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("connections", "in_flight"), [pytest.param(8, 64, marks=pytest.mark.slow), pytest.param(32, 256, marks=pytest.mark.faults)])
 def test_a_limit_on_connections_is_found_and_not_hammered(
     tmp_path: Path, simulator: Simulator, connections: int, in_flight: int
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_limit_on_connections_is_found_and_not_hammered(
 # --- answers that never end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["trickle_header", "continue", "trickle_chunk", "trickle_gzip", "hang"])
 def test_an_answer_that_never_ends_is_ended(tmp_path: Path, simulator: Simulator, kind: str) -> None:
     simulator.set_faults(rules=[{"kind": kind, "subscription": "u3", "nth": 1}])
@@ -157,7 +159,7 @@ def relay(port: int, silent_after: int) -> Iterator[int]:
         stop.set()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_silent_outage_is_told_within_a_few_time_outs_and_the_minute_of_patience(
     tmp_path: Path, simulator: Simulator
 ) -> None:
@@ -194,7 +196,7 @@ def test_a_signal_has_its_effect_while_nobody_reads_the_output(tmp_path: Path, s
 # --- memory
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_small_states_behind_a_slow_row_take_bounded_memory(tmp_path: Path, simulator: Simulator) -> None:
     simulator.set_faults(rules=[{"kind": "delay", "subscription": "u0", "seconds": 15}])
     rows = [*users(1), *(stream_state(n) for n in range(300_000))]
