@@ -198,7 +198,7 @@ class Dispatcher:
             if self._judgement.feels:
                 self.limit.restart()  # many may come back at this moment
             self.limit.answered(attempt.started, now, self.in_flight + 1)
-            self.throttle.taken(now)
+            self.throttle.taken(attempt.started)
             self._judgement.answered(attempt.started, attempt.failures)
             self._done(attempt, answer)
         elif answer.verdict is Verdict.FATAL:

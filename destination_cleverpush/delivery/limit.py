@@ -1,7 +1,8 @@
 """How many requests may be in flight: found out by watching the answers.
 
 Additive increase, multiplicative decrease, as in TCP and in Vector's adaptive request concurrency, with the doubling of
-TCP's slow start in the beginning. Congestion is a 429, a 503, a time-out, or a latency that has doubled.
+TCP's slow start in the beginning, but no faster than a server can tell that it is too fast. Congestion is a 429, a 503,
+a time-out, or a latency that has doubled.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ class LimitTuning:
 
     Attributes:
         start: requests in flight in the beginning.
+        growing_seconds: in so short a time it grows by a factor of 2.7 at most, lest the limit of a server that answers
+            quickly is overrun by far before it is heard of.
         fewest_samples: answers over which a mean latency is taken, at least; more where more are in flight.
         cut: what a sign of congestion leaves of the limit.
         risen: how many times the usual latency counts as congestion,
@@ -25,6 +28,7 @@ class LimitTuning:
     """
 
     start: int = 4
+    growing_seconds: float = 0.15
     fewest_samples: int = 16
     cut: float = 0.7
     risen: float = 2.0
@@ -60,7 +64,8 @@ class AdaptiveLimit:
     def answered(self, started: float, now: float, in_flight: int) -> None:
         """A request was answered; `in_flight` counts it. The limit grows only while it is what holds requests back."""
         if in_flight >= int(self._limit):
-            grown = self._limit + (1 if self._doubling else 1 / self._limit)
+            more = min(1.0, (now - started) / self._tuning.growing_seconds)
+            grown = self._limit + (more if self._doubling else 1 / self._limit)
             self._limit = min(grown, float(self._top(now)))
         if started < self._cut_at:
             return  # its latency is that of the load before the cut

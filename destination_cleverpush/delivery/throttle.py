@@ -61,10 +61,10 @@ class Throttle:
             rate = min(self._pace.rate(now) or float("inf"), self._cap or float("inf"))
             self._next = max(self._next, now - self._tuning.lag_seconds) + 1 / rate
 
-    def taken(self, now: float) -> None:
-        """The server took a request."""
+    def taken(self, started: float) -> None:
+        """The server took a request that started then."""
         self._refusals_in_a_row = 0
-        self._pace.taken(now)
+        self._pace.taken(started)
 
     def refused(self, started: float, now: float, delay: float | None) -> float:
         """The server refused a request (429): everybody pauses. Returns the delay that was decided, in seconds.
@@ -78,7 +78,9 @@ class Throttle:
         if delay is None:
             delay = self._backoff() if new else 0.0
         if new:
-            self._pace.refused(now, now + delay)
+            self._pace.refused(started, now, now + delay)
+        else:
+            self._pace.refused_too(started)
         if delay:
             self.pause(now, delay)
             self._refused_until = self._paused_until
@@ -92,7 +94,7 @@ class Throttle:
         self.waited += until - max(self._paused_until, now)
         self._paused_until = until
         self._next = max(self._next, until)  # nothing is made up for after a pause
-        self._pace.paused(now, until)
+        self._pace.paused(until)
 
     @property
     def paces(self) -> bool:

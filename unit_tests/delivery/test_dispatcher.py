@@ -411,37 +411,6 @@ def test_the_pulse_says_what_the_oldest_state_waits_for() -> None:
     assert [due.state.content for due in valve.release(settled)] == [1]
 
 
-# --- the rate limit of a server: found out, and kept with few refusals
-
-
-class TokenBucket:
-    """A server with a limit: `rate` requests per second, `burst` at once; above that 429."""
-
-    def __init__(self, rate: float, burst: float, delay: float | None) -> None:
-        self.rate, self.burst, self.delay = rate, burst, delay
-        self.tokens, self.at = burst, 0.0
-        self.refused = self.taken = 0
-
-    def __call__(self, _operation: Operation, _tried: int, now: float) -> tuple[Answer, float]:
-        self.tokens, self.at = min(self.burst, self.tokens + (now - self.at) * self.rate), now
-        if self.tokens < 1:
-            self.refused += 1
-            return throttled(self.delay), 0.02
-        self.tokens -= 1
-        self.taken += 1
-        return TAKEN, 0.02
-
-
-@pytest.mark.parametrize("delay", [1.0, None])
-@pytest.mark.parametrize(("rate", "burst"), [(200.0, 20.0), (200.0, 200.0), (30.0, 30.0), (1000.0, 100.0)])
-def test_a_servers_rate_limit_is_used_and_seldom_overrun(rate: float, burst: float, delay: float | None) -> None:
-    server = TokenBucket(rate, burst, delay)
-    count = int(rate * 180)
-    world = simulate([job(f"r{n}", f"s{n}") for n in range(count)], server, max_concurrency=64)
-    assert count / world.now >= 0.95 * rate
-    assert server.refused <= 0.01 * (server.taken + server.refused)
-
-
 # --- properties: whatever happens, in whatever order
 
 ANSWERS = st.sampled_from([TAKEN] * 6 + [REFUSED, FAILED, FAILED, throttled(), throttled(3.0)])

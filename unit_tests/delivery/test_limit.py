@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from destination_cleverpush.delivery.limit import AdaptiveLimit
+from itertools import pairwise
+
+from destination_cleverpush.delivery.limit import AdaptiveLimit, LimitTuning
 
 
 def answer(limit: AdaptiveLimit, times: int, latency: float, start: float = 0.0) -> float:
@@ -15,10 +17,21 @@ def answer(limit: AdaptiveLimit, times: int, latency: float, start: float = 0.0)
 def test_it_starts_low_and_doubles_up_to_the_maximum() -> None:
     limit = AdaptiveLimit(64)
     assert limit.value == 4
-    answer(limit, 4, 0.05)
+    answer(limit, 4, 0.2)
     assert limit.value == 8
-    answer(limit, 1000, 0.05)
+    answer(limit, 1000, 0.2)
     assert limit.value == 64
+
+
+def test_where_answers_come_quickly_it_grows_no_faster() -> None:
+    limit, now, grown = AdaptiveLimit(256), 0.0, [4]
+    for _ in range(4):
+        until = now + LimitTuning.growing_seconds
+        while now < until:
+            now += 0.01 / limit.value
+            limit.answered(now - 0.01, now, limit.value)
+        grown.append(limit.value)
+    assert all(2.0 <= late / early <= 3.0 for early, late in pairwise(grown)), grown
 
 
 def test_a_small_maximum_is_never_exceeded() -> None:

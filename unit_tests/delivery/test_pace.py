@@ -25,7 +25,7 @@ def run(pace: Pace, begin: float, seconds: float, limit: float) -> tuple[float, 
 
 def test_nothing_is_known_before_the_first_refusal() -> None:
     pace = Pace()
-    pace.refused(0.0, 1.0)
+    pace.refused(0.0, 0.0, 1.0)
     assert not pace.known
     assert pace.rate(0.0) is None
 
@@ -33,27 +33,65 @@ def test_nothing_is_known_before_the_first_refusal() -> None:
 def test_a_refusal_of_the_first_request_teaches_nothing() -> None:
     pace = Pace()
     pace.started(0.0)
-    pace.refused(0.1, 1.0)
+    pace.refused(0.0, 0.1, 1.0)
     assert not pace.known
 
 
-def test_after_a_refusal_the_rate_starts_below_the_one_that_was_taken_and_climbs_to_it_and_beyond() -> None:
+def test_after_a_refusal_the_rate_is_held_below_the_one_that_was_taken_and_then_grows_ever_faster() -> None:
     pace = Pace()
     run(pace, 0.0, 3.0, 1000.0)
-    pace.refused(3.0, 4.0)
-    pace.paused(3.0, 4.0)
-    rates = [pace.rate(4.0 + second) or 0.0 for second in range(10)]
-    assert rates[0] == pytest.approx(98, rel=0.01)
-    assert rates == sorted(rates)
-    assert rates[2] == pytest.approx(100, rel=0.01)
+    pace.refused(3.0, 3.0, 4.0)
+    pace.paused(4.0)
+    rates = [pace.rate(4.0 + second) or 0.0 for second in range(14)]
+    assert rates[0] == pytest.approx(97, rel=0.02)
+    assert rates[:8] == [rates[0]] * 8
+    assert rates[9] < 2.5 * rates[0]
     assert rates[-1] > 200
+
+
+def test_what_a_bucket_held_is_told_from_its_rate_by_two_refusals() -> None:
+    """It holds 50, and takes 100 per second."""
+    pace, now = Pace(), 0.0
+    for rate in (600.0, None):
+        begin = now
+        taken = 0
+        while taken < 50 + 100 * (now - begin):
+            pace.started(now)
+            pace.taken(now)
+            taken += 1
+            now += 1 / (rate or pace.rate(now) or 0.0)
+        pace.refused(now, now, now + 1.0)
+        pace.paused(now + 1.0)
+        now += 1.0
+    assert pace.rate(now) == pytest.approx(99, rel=0.03)
+
+
+@pytest.mark.parametrize("began", [0.05, 0.9])
+def test_a_counter_is_told_by_its_silence_and_its_rate_by_where_the_counts_agree(began: float) -> None:
+    """It takes 100 in each whole second; at 0.9 a second begins while it is first asked."""
+    pace, now, second, count = Pace(), began, 0, 0
+    for _ in range(3):
+        while int(now) > second or count < 100:
+            second, count = int(now), count + 1 if int(now) == second else 1
+            pace.started(now)
+            pace.taken(now)
+            now += 1 / (pace.rate(now) or 400.0)
+            if now > began + 20:
+                return
+        pace.refused(now, now, now + 1.0)
+        for later in range(1, 20):
+            pace.refused_too(now + later / 400)
+        pace.paused(now + 1.0)
+        now += 1.0
+        assert 80 < (pace.rate(now) or 0.0) < 150
+    pytest.fail("it was not found out after three refusals")
 
 
 def test_an_estimate_that_was_far_too_low_is_corrected_within_seconds() -> None:
     pace = Pace()
     run(pace, 0.0, 3.0, 1000.0)
-    pace.refused(3.0, 4.0)
-    pace.paused(3.0, 4.0)
+    pace.refused(3.0, 3.0, 4.0)
+    pace.paused(4.0)
     found, _ = run(pace, 4.0, 1000.0, 800.0)
     assert found < 25.0
 
@@ -61,14 +99,14 @@ def test_an_estimate_that_was_far_too_low_is_corrected_within_seconds() -> None:
 def test_an_estimate_that_is_confirmed_is_tested_again_ever_more_seldom() -> None:
     pace, now = Pace(), 0.0
     run(pace, 0.0, 3.0, 1000.0)
-    pace.refused(3.0, 4.0)
-    pace.paused(3.0, 4.0)
+    pace.refused(3.0, 3.0, 4.0)
+    pace.paused(4.0)
     now, lasted = 4.0, []
     for _ in range(5):
         refused, _ = run(pace, now, 1000.0, 102.0)
         lasted.append(refused - now)
-        pace.refused(refused, refused + 1.0)
-        pace.paused(refused, refused + 1.0)
+        pace.refused(refused, refused, refused + 1.0)
+        pace.paused(refused + 1.0)
         now = refused + 1.0
     assert lasted[0] < 10
     assert lasted[2] > 3 * lasted[0]
@@ -78,10 +116,10 @@ def test_an_estimate_that_is_confirmed_is_tested_again_ever_more_seldom() -> Non
 def test_a_pause_for_another_reason_keeps_the_estimate_and_does_not_start_it_anew() -> None:
     pace = Pace()
     run(pace, 0.0, 3.0, 1000.0)
-    pace.refused(3.0, 4.0)
-    pace.paused(3.0, 4.0)
+    pace.refused(3.0, 3.0, 4.0)
+    pace.paused(4.0)
     before = pace.rate(9.0)
-    pace.paused(8.0, 8.5)
+    pace.paused(8.5)
     assert pace.rate(9.0) == before
 
 

@@ -69,7 +69,7 @@ def test_after_a_refusal_requests_are_spread_below_the_rate_that_was_taken() -> 
             continue
         gate.started(now)
         starts.append(now)
-    assert 49 / (starts[-1] - starts[0]) == pytest.approx(98, rel=0.02)
+    assert 49 / (starts[-1] - starts[0]) == pytest.approx(97, rel=0.02)
 
 
 def test_the_cap_holds_whatever_is_learned() -> None:
