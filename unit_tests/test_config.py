@@ -68,7 +68,7 @@ def test_what_is_left_out_has_the_defaults_of_the_form() -> None:
     assert config.rejected_records is None
     assert config.on_rejected == "continue"
     assert config.max_rejected_ratio is None
-    assert config.max_concurrency == 16
+    assert config.max_concurrency == 32
     assert config.max_requests_per_second is None
     assert config.progress_interval_seconds > 0
 
@@ -123,7 +123,7 @@ def test_blanks_around_pasted_values_are_dropped_and_null_means_left_out() -> No
     assert config.api.api_key == KEY
     assert config.api.channel_id == CHANNEL
     assert config.objects.audience_mode is AudienceMode.UPSERT
-    assert config.max_concurrency == 16
+    assert config.max_concurrency == 32
     assert config.objects.email_opt_in_form_id is None
 
 

@@ -46,7 +46,7 @@ class Bounds:
         patience: how long it tries before it judges.
     """
 
-    most_in_flight: int = 16
+    most_in_flight: int = 32
     most_per_second: float | None = None
     most_rows: int = 10_000
     most_bytes: int = 32 * 1024 * 1024
