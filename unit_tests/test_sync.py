@@ -90,6 +90,18 @@ def test_a_row_of_a_stream_that_is_not_configured_ends_the_sync_after_the_rows_b
     assert "(it has: users, orders)" in failure.message
 
 
+def test_of_two_streams_of_one_name_the_namespace_must_say_which() -> None:
+    namesakes = streams(StreamId("users", "crm"), StreamId("users", "shop"))
+    with Server(said(200, {})) as server:
+        _, failure = ended(Sync(make_config(server.url), namesakes, LOGGER), row(1))
+        assert server.asked == []
+    assert failure.kind is FailureKind.SYSTEM
+    assert failure.message == (
+        "The source sent a row of the stream 'users' without a namespace, and the catalog has several streams of that "
+        "name: crm.users, shop.users. The rows before it were sent."
+    )
+
+
 def test_a_failure_of_the_source_ends_the_sync_after_what_came_before() -> None:
     def batches() -> Iterator[list[Message]]:
         yield [row(1), state(1)]

@@ -16,7 +16,7 @@ from destination_cleverpush.objects.meanings import (
     WORDS_FOR_NOTHING,
     WORDS_FOR_REMOVED,
 )
-from destination_cleverpush.objects.moments import epoch, is_past, moments
+from destination_cleverpush.objects.moments import epoch, is_date_key, is_past, moments
 from destination_cleverpush.objects.settings import AIRBYTES_MARKER
 from destination_cleverpush.objects.values import trim, word
 
@@ -24,7 +24,8 @@ Clock = Callable[[], datetime]
 """The time, aware."""
 
 _NOT_REMOVED = WORDS_FOR_NOTHING | EMPTY_CELLS | WORDS_FOR_NO | ENDLESS
-_NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(0+|[1-9]\d{0,29})(\.\d*)?", re.ASCII)  # "01" is a code
+_NINES = re.compile("9{9}(9{3})?")  # a filler that reads as a moment of 2001
 
 
 def is_airbytes_marker(column: str) -> bool:
@@ -96,4 +97,7 @@ def _number_says_removed(value: float | Decimal, now: Clock) -> bool | None:
     if not math.isfinite(number):
         return None
     moment = epoch(number)
-    return None if moment is None else is_past(moment, now())
+    if moment is None or _NINES.fullmatch(f"{number:.0f}"):
+        return None
+    removed = is_past(moment, now())
+    return None if removed is False and is_date_key(number) else removed

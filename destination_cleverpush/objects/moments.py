@@ -35,11 +35,13 @@ _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 _FAR_AHEAD = datetime.max.replace(tzinfo=timezone.utc)
 
 _NO_DELETION_BEFORE = datetime(1970, 1, 2, tzinfo=timezone.utc)
+_PLAIN_FROM = datetime(2001, 1, 2, tzinfo=timezone.utc)
 _AHEAD = timedelta(days=1)
 _EPOCH_FROM = datetime(2000, 1, 1, tzinfo=timezone.utc).timestamp()
 _EPOCH_TO = 253_402_387_200  # seconds: a day after the year 9999
 _EPOCH_ZERO_DATE = datetime(1900, 1, 1, tzinfo=timezone.utc).timestamp()
 _DATE_KEYS_FROM, _DATE_KEYS_TO = 10_000_000, 99_999_999
+_LONG_KEY = re.compile(r"((?:19|20|21)\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(\d\d)?", re.ASCII)
 
 
 def as_iso(text: str) -> str:
@@ -169,11 +171,25 @@ def epoch(number: float) -> datetime | None:
     return None
 
 
-def is_past(moment: datetime, now: datetime) -> bool:
-    """Whether something can have been removed at that moment.
+def is_date_key(number: float) -> bool:
+    """Whether a number reads as a date and an hour, perhaps with minutes and seconds, without signs between them."""
+    found = _LONG_KEY.fullmatch(f"{number:.0f}") if number == int(number) else None
+    try:
+        return found is not None and datetime(*map(int, found.groups("0"))) is not None  # type: ignore[arg-type]  # noqa: DTZ001
+    except ValueError:
+        return False
+
+
+def is_past(moment: datetime, now: datetime) -> bool | None:
+    """Whether something was removed at that moment, None where that is not plain.
 
     Not before 1970-01-02: so are zero dates written, `0000-00-00` of MySQL and what connectors make of it (years -1 to
     2, and 1970-01-01, as Debezium has it), 1753, 1899 and 1900 of other databases and spreadsheets. Not more than a
     day ahead, which leaves room for zones and clocks: 9999-12-31 of slowly changing dimensions, and what is planned.
+    From then to 2001-01-01 it is not plain: some software counts from 1980, 2000 or 2001 and so writes its zero, and
+    a time in milliseconds that was read as seconds lies in 1970.
     """
-    return _NO_DELETION_BEFORE <= _aware(moment) <= now + _AHEAD
+    moment = _aware(moment)
+    if moment < _NO_DELETION_BEFORE or moment > now + _AHEAD:
+        return False
+    return True if moment >= _PLAIN_FROM else None

@@ -74,6 +74,66 @@ def test_an_unreadable_line_is_a_failure_that_names_its_number_and_nothing_of_it
     assert failure.value.kind is FailureKind.SYSTEM
 
 
+RECORD = b'{"type":"RECORD","record":{"stream":"s","data":{"n":1}}}'
+
+
+@pytest.mark.parametrize(
+    "stray", [b"INFO:root:hello", b"[1, 2]", b"null", b"\xff\xfe", b"  Traceback (most recent call last):"]
+)
+def test_a_line_that_does_not_begin_with_a_brace_is_passed_over_and_counted(stray: bytes) -> None:
+    parser = LineParser((), lambda *_: None)
+    found = [message for batch in parser.parse([[stray, RECORD, b"", stray, RECORD]]) for message in batch]
+    assert [row.position for row in found if isinstance(row, Row)] == [1, 2]
+    assert parser.passed_over == 2
+
+
+def test_a_byte_order_mark_may_begin_the_input_and_no_other_line() -> None:
+    parser = LineParser((), lambda *_: None)
+    mark = b"\xef\xbb\xbf"
+    assert len([m for batch in parser.parse([[mark + RECORD], [RECORD, mark + RECORD]]) for m in batch]) == 2
+    assert parser.passed_over == 1
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_json_does_not_have_is_left_to_the_row_to_judge(value: bytes) -> None:
+    found = parse(b'{"type":"RECORD","record":{"stream":"s","data":{"n":' + value + b"}}}", RECORD)
+    assert [message.data["n"] == message.data["n"] and abs(message.data["n"]) < 2 for message in found] == [False, True]
+
+
+def of(*lines: bytes, streams: list[StreamId]) -> list[StreamId | None]:
+    """The streams that the lines are taken to speak of."""
+    parser = LineParser(streams, lambda *_: None)
+    return [message.stream for batch in parser.parse([list(lines)]) for message in batch]
+
+
+COMPLETE = (
+    b'{"type":"TRACE","trace":{"type":"STREAM_STATUS",'
+    b'"stream_status":{"stream_descriptor":{"name":"s"},"status":"COMPLETE"}}}'
+)
+NAMELESS = [
+    RECORD,
+    b'{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"s"}}}}',
+    COMPLETE,
+]
+
+
+def test_without_a_namespace_the_only_stream_of_that_name_is_meant() -> None:
+    only = StreamId("s", "crm")
+    assert of(*NAMELESS, streams=[only, StreamId("t", "crm")]) == [only] * 3
+
+
+@pytest.mark.parametrize(
+    "others", [[StreamId("s", "crm"), StreamId("s", "shop")], [StreamId("s"), StreamId("s", "crm")]]
+)
+def test_of_two_namesakes_none_is_guessed(others: list[StreamId]) -> None:
+    assert of(*NAMELESS, streams=others) == [StreamId("s")] * 3
+
+
+def test_a_namespace_that_is_given_is_kept() -> None:
+    line = b'{"type":"RECORD","record":{"stream":"s","namespace":"web","data":{}}}'
+    assert of(line, streams=[StreamId("s", "crm")]) == [StreamId("s", "web")]
+
+
 def test_lines_leave_a_pipe_as_soon_as_they_are_whole() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
