@@ -16,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def read(case: str, name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def channels() -> Iterator[Simulator]:
+def channels(connector: Sequence[str]) -> Iterator[Simulator]:
     """A channel for each case, named as it is."""
     described = [{"_id": case, **read(case, "expected.json")["channel"]} for case in CASES]
     with start_simulator(accounts=[{"api_key": KEY, "channels": described}]) as simulator:

@@ -20,17 +20,20 @@ from destination_cleverpush.airbyte.messages import OutputLogHandler
 from destination_cleverpush.airbyte.output import Output
 from destination_cleverpush.airbyte.states import with_stats
 from destination_cleverpush.api.answers import RETRY_STATUSES
-from destination_cleverpush.api.reasons import PAYLOAD_REFUSED, ROW_STATUSES, RULES, SERVER_ERROR
+from destination_cleverpush.api.reasons import BLOCKED, PAYLOAD_REFUSED, ROW_STATUSES, RULES, SERVER_ERROR
 from destination_cleverpush.api.reasons import REASONS as ANSWERED
 from destination_cleverpush.config import load_spec, parse_config
 from destination_cleverpush.delivery.dispatcher import Bounds
 from destination_cleverpush.delivery.judgement import Patience
 from destination_cleverpush.delivery.limit import LimitTuning
 from destination_cleverpush.delivery.throttle import ThrottleTuning
+from destination_cleverpush.objects.guard import RemovalGuard
+from destination_cleverpush.objects.notices import JUDGED_FROM_ROWS
 from destination_cleverpush.objects.plan import plan_streams
 from destination_cleverpush.objects.reasons import REASONS as UNSENT
 from destination_cleverpush.objects.settings import AudienceMode
 from destination_cleverpush.objects.table import OBJECTS
+from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.settlement import Settlement
 from destination_cleverpush.sync import Sync
 from destination_cleverpush.words import Reason, Row, State
@@ -78,10 +81,17 @@ def test_the_table_of_reasons_is_the_codes(page: str) -> None:
 
 def _statuses(reason: Reason) -> str:
     """The statuses of answers that can mean it, as the tables name them."""
+    if reason == SERVER_ERROR:
+        return ", ".join(_retried())
     known = {rule.reason: sorted(rule.statuses) for rule in RULES}
-    server_error = sorted(RETRY_STATUSES, key=lambda status: (status < 500, status))
-    known |= {PAYLOAD_REFUSED: [400, 409, 422], SERVER_ERROR: server_error}
+    known |= {PAYLOAD_REFUSED: [400, 409, 422], BLOCKED: [403]}
     return ", ".join(map(str, known.get(reason, []))) or NO_CALL
+
+
+def _retried() -> list[str]:
+    """The statuses that are worth a retry, as the pages name them."""
+    assert set(range(500, 600)) <= RETRY_STATUSES
+    return [*(str(status) for status in sorted(RETRY_STATUSES) if status < 500), "any 5xx"]
 
 
 def form_fields(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -128,7 +138,7 @@ def test_the_constants_are_the_codes() -> None:
     limits = " ".join(" ".join(row) for row in table(USER_PAGE, "What"))
     bounds, patience, backoff = Bounds(), Patience(), ThrottleTuning()
     for promise in (
-        f"HTTP {', '.join(map(str, sorted(RETRY_STATUSES)))} up to {patience.retries}; up to",
+        f"HTTP {', '.join(_retried()[:-1])} and {_retried()[-1]} up to {patience.retries}; up to",
         f"up to {patience.most_tries - 1} where other calls fail",
         f"up to {bounds.retry_base_seconds:g} s before the first and doubling",
         f"doubling, never more than {bounds.retry_cap_seconds:g} s; on 503",
@@ -137,11 +147,19 @@ def test_the_constants_are_the_codes() -> None:
         f"Longest wait {patience.longest_delay_seconds / 60:g} minutes",
     ):
         assert promise in limits
+    assert bounds.longest_held_seconds == 60
     logged = inspect.signature(Settlement).parameters["logged_per_stream"].default
     for promise in (
         f"starts with {LimitTuning().start} requests in flight",
         f"{bounds.most_rows:,} rows (or {bounds.most_bytes / 2**20:g} MiB) are on their way",
         f"After {patience.most_tries} calls for one row",
+        f"after {patience.few_failures} failures in a row, the connector feels its way",
+        f"growing pauses of up to {patience.longest_pause_seconds:g} s, until the first good answer",
+        f"{patience.outage_seconds:g} seconds of that without one are an outage",
+        f"until the input ends, {bounds.most_held:,} subscriptions wait, or a minute has passed",
+        f"at least {RemovalGuard.judged_from} rows are marked",
+        f"the first {JUDGED_FROM_ROWS:,} rows tell",
+        f"and it had at least {Policy().every_row_from}, the sync fails",
         f"have {CANCEL_SECONDS:g} seconds to end",
         f"the first {logged} rejected rows of a stream",
         f"refuses it (HTTP {', '.join(map(str, sorted(ROW_STATUSES)))})",

@@ -24,7 +24,7 @@ from tools.bench.connector import CHANNEL, KEY, run_connector, write_files, writ
 from tools.bench.target import Behaviour, Request, Target, start_target, taken_per_second
 
 IN_FLIGHT = 64
-THREADS = 16  # the default of max_concurrency
+THREADS = 32  # the default of max_concurrency
 LIMIT = 200
 _ON_ITS_WAY_SECONDS = 0.1
 _CLOCK_SECONDS = 0.002
