@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.messages import catalog, records
+from integration_tests.messages import Message, catalog, records
 from integration_tests.platform_double import CONNECTOR
 from integration_tests.simulator.process import Simulator
 
 GOOD = {"subscription_id": "u0", "email": "ada@example.com"}
+
+
+def complete() -> Message:
+    """The source has read the stream whole."""
+    status = {"stream_descriptor": {"name": "users"}, "status": "COMPLETE"}
+    return {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1, "stream_status": status}}
 
 
 @pytest.mark.parametrize("in_kubernetes", [True, False])
@@ -31,8 +37,7 @@ def test_a_directory_that_goes_away_with_its_pod_is_told(
         (tmp_path / "catalog.json").write_text(json.dumps(catalog()))
         files = ["--config", str(tmp_path / "config.json")]
         files += ["--catalog", str(tmp_path / "catalog.json")] if command == "write" else []
-        (row,) = records(GOOD)
-        lines = json.dumps(row) if command == "write" else ""
+        lines = "\n".join(map(json.dumps, [*records(GOOD), complete()])) if command == "write" else ""
         done = subprocess.run(
             [*CONNECTOR, command, *files], env=environment, input=lines, capture_output=True, text=True, check=True
         )
