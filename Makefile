@@ -13,7 +13,7 @@ RUNTIME := build/runtime
 SUPPLY_CHAIN := build/supply-chain
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -77,6 +77,9 @@ test-image: $(STAMP) ## build the image and test it with a real Docker engine, a
 
 test-pyairbyte: $(STAMP) ## sync Airbyte's demo source with PyAirbyte, in environments of its own
 	$(VENV)/python -m tools.pyairbyte
+
+test-pyairbyte-smoke: $(STAMP) ## run PyAirbyte's own smoke test of destinations, all scenarios
+	$(VENV)/python -m tools.pyairbyte --smoke
 
 test-pyairbyte-image: $(STAMP) ## the same, with the image besides
 	$(VENV)/python -m tools.image run sh -c \

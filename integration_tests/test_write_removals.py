@@ -11,7 +11,7 @@ from integration_tests.messages import catalog, record, records, stream, stream_
 from integration_tests.platform_double import ConnectorProcess, WriteResult, run_write
 from integration_tests.simulator.process import Simulator, start_simulator
 
-IDS = [f"sub-{n}" for n in range(400)]
+IDS = [f"sub-{n}" for n in range(300)]
 SCHEMA = {"properties": {name: {"type": ["null", "string"]} for name in ("subscription_id", "email", "gone")}}
 
 
@@ -29,7 +29,7 @@ def simulator(running: Simulator) -> Simulator:
 
 
 def rows(marked: int, kept: int, marker: Mapping[str, Any]) -> list[dict[str, Any]]:
-    people = [{"subscription_id": each, "tags": ["vip"]} for each in IDS[: marked + kept]]
+    people = [{"subscription_id": each, "email": "a@example.com", "tags": ["vip"]} for each in IDS[: marked + kept]]
     return [{**person, **marker} if n < marked else person for n, person in enumerate(people)]
 
 

@@ -1,7 +1,7 @@
 """`python -m tools.pyairbyte`: PyAirbyte syncs Airbyte's demo source to the simulator.
 
 PyAirbyte and the source get environments of their own under `build/`. With `--image`, the connector runs as that
-Docker image besides.
+Docker image besides. With `--smoke`, PyAirbyte's own smoke test of destinations is run instead.
 """
 
 from __future__ import annotations
@@ -108,11 +108,73 @@ def run(image: str | None) -> None:
         print("  a failing sync fails with our message")
 
 
+def smoke() -> None:
+    """PyAirbyte's own smoke test of destinations, with all its scenarios.
+
+    One of its streams has another ID column than the others, and a mapping names one: so it is run once for each.
+
+    Raises:
+        AssertionError: a scenario did not end as it must.
+    """
+    bin_folder = environment("pyairbyte", ENVIRONMENTS["pyairbyte"])
+    path = os.pathsep.join((str(bin_folder), os.environ["PATH"]))  # it starts its source by name
+    env = {**os.environ, "PATH": path, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
+    channel = {"_id": "channel", "any_attribute": True}
+    for column, scenarios in _scenarios(bin_folder).items():
+        fields = [{"source": column, "destination": field} for field in ("subscription_id", "phone")]
+        with (
+            start_simulator(accounts=[{"api_key": API_KEY, "channels": [channel]}]) as simulator,
+            tempfile.NamedTemporaryFile("w", suffix=".json") as config,
+        ):
+            json.dump(simulator.connector_config(field_mapping=fields, max_rejected_ratio=0), config)
+            config.flush()
+            connector = Path(sys.executable).with_name("destination-cleverpush")
+            arguments = ["--destination", connector, "--config", config.name, "--scenarios", ",".join(scenarios)]
+            done = subprocess.run(
+                [bin_folder / "pyab", "destination-smoke-test", *arguments],
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            result = json.loads(done.stdout[done.stdout.index("{") :])
+            assert result["success"], result
+            calls = [call for call in simulator.calls() if call["method"] == "POST"]
+            assert [call for call in calls if call["status"] != 200] == []
+            assert len(calls) == result["records_delivered"]
+            print(f"  {len(scenarios)} scenarios, with {column} as the ID: {len(calls)} rows arrived", flush=True)
+
+
+def _scenarios(bin_folder: Path) -> dict[str, list[str]]:
+    """The names of all scenarios, by the first column of their streams."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
+        json.dump({"all_fast_streams": True, "all_slow_streams": True}, config)
+        config.flush()
+        done = subprocess.run(
+            [bin_folder / "source-smoke-test", "discover", "--config", config.name],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    (catalog,) = [m["catalog"] for line in done.stdout.splitlines() if (m := json.loads(line))["type"] == "CATALOG"]
+    found: dict[str, list[str]] = {}
+    for stream in catalog["streams"]:
+        found.setdefault(next(iter(stream["json_schema"]["properties"])), []).append(stream["name"])
+    return found
+
+
 def main() -> None:
     """Run the cases with the executable, and with an image where one is given."""
     parser = argparse.ArgumentParser(prog="python -m tools.pyairbyte", description=__doc__)
     parser.add_argument("--image", help="a Docker image of the connector, such as airbyte/destination-cleverpush:dev")
-    image = parser.parse_args().image
+    parser.add_argument("--smoke", action="store_true", help="run PyAirbyte's own smoke test of destinations instead")
+    arguments = parser.parse_args()
+    image = arguments.image
+    if arguments.smoke:
+        print("PyAirbyte's smoke test of destinations:", flush=True)
+        smoke()
+        return
     for client in [None, image] if image else [None]:
         print(f"PyAirbyte with {client or 'the local executable'}:", flush=True)
         run(client)

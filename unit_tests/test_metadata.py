@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
@@ -67,6 +68,22 @@ def test_the_spec_links_to_the_same_page() -> None:
 def test_the_default_host_is_allowed() -> None:
     base_url = SPEC["connectionSpecification"]["properties"]["advanced"]["properties"]["base_url"]["default"]
     assert urlsplit(base_url).hostname in DATA["allowedHosts"]["hosts"]
+
+
+def fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The fields of the form by their dotted names, those of all options included."""
+    for each in (schema, *schema.get("oneOf", ())):
+        for name, prop in each.get("properties", {}).items():
+            yield f"{prefix}{name}", prop
+            yield from fields(prop, f"{prefix}{name}.")
+
+
+def test_the_addresses_that_the_form_asks_for_are_allowed() -> None:
+    asked = {
+        name for name, prop in fields(SPEC["connectionSpecification"]) if prop.get("pattern", "").startswith(r"^(http")
+    }
+    assert asked >= {"advanced.base_url", "rejected_records.s3_endpoint"}
+    assert {host[2:-1] for host in DATA["allowedHosts"]["hosts"] if host.startswith("${")} == asked
 
 
 def test_the_platform_tells_it_which_streams_are_complete() -> None:
