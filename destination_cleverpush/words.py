@@ -108,12 +108,30 @@ class Action:
     option: str | None = None
     done: str = "called"
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing: its route begins with `GET `, and its payload becomes the query."""
+        return next(iter(self.routes.values())).startswith("GET ")
+
+
+class Tolerance(Enum):
+    """Which answers to an operation judge neither its row nor the sync: the script sees to them."""
+
+    NOTHING = "none"
+    GONE = "that the subscription does not exist"
+    ANYTHING = "all that are for good"
+
 
 class Operation(NamedTuple):
     """One API call meant for one subscription: what to do and the request body, without the channel."""
 
     action: Action
     payload: dict[str, Any]
+    tolerates: Tolerance = Tolerance.NOTHING
+
+    def takes(self, answer: Answer) -> bool:
+        """Whether an answer that is no success is for the script to see to."""
+        return self.tolerates is Tolerance.ANYTHING or (self.tolerates is Tolerance.GONE and answer.gone)
 
 
 # --- what becomes of it
@@ -167,6 +185,7 @@ class Answer:
             row, and fewer requests must be in flight.
         failure: for FATAL, what ends the sync.
         ids: CleverPush's own ids of the subscriptions that a 2xx answer names.
+        gone: REJECTED, since the subscription does not exist.
     """
 
     verdict: Verdict
@@ -179,6 +198,7 @@ class Answer:
     local: bool = False
     failure: Failure | None = None
     ids: tuple[str, ...] = ()
+    gone: bool = False
 
 
 DELIVERED = Answer(Verdict.DELIVERED, status=200)

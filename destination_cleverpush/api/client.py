@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ from destination_cleverpush.api.failures import (
     unreachable,
 )
 from destination_cleverpush.api.lookups import looked_up
-from destination_cleverpush.api.reasons import BLOCKED, SERVER_ERROR
+from destination_cleverpush.api.reasons import BLOCKED, NOT_FOUND, SERVER_ERROR
 from destination_cleverpush.api.routes import CONTROL, Finding, Routes, finding, says_something
 from destination_cleverpush.api.settings import Settings
 from destination_cleverpush.api.transport import LARGEST_LIST_BYTES, Reply, Transport
@@ -79,7 +80,7 @@ class Client:
         A route that begins with `GET ` is a look-up: the payload becomes the query, and DELIVERED without `ids` says
         that there is definitely no such subscription.
         """
-        action, payload = operation
+        action, payload = operation.action, operation.payload
         if action is WITNESS:
             return self._see()
         route = self._routes.settled(action)
@@ -155,7 +156,7 @@ class Client:
         self._transport.close()
 
     def _find_route(self, operation: Operation, body: bytes) -> Answer:
-        action, payload = operation
+        action, payload = operation.action, operation.payload
         answer, status = self._search(action, body)
         if answer is not None:
             return answer
@@ -222,7 +223,19 @@ class Client:
             return self._no_such_route(action, route, reply.status)
         if answer.verdict is Verdict.DELIVERED:
             self._known_routes.add(action)
+        elif answer.reason is NOT_FOUND and self._is_gone(action, route, reply):
+            return replace(answer, gone=True)
         return answer
+
+    def _is_gone(self, action: Action, route: str, reply: Reply) -> bool:
+        """Whether a 404 or 410 is about the subscription, and does not say that there is no such route."""
+        if action not in self._known_routes:
+            found = finding(reply, route, self._control)
+            speaks = "subscri" in reply.words().lower().replace(route.lower(), "")
+            if reply.is_page or found is Finding.GONE or (found is Finding.UNSURE and not speaks):
+                return False
+            self._known_routes.add(action)
+        return True
 
     def _no_such_route(self, action: Action, route: str, status: int) -> Answer:
         if action in self._known_routes or action.option:

@@ -61,7 +61,8 @@ def cannot_look_up(address: str, status: int) -> Failure:
     """An answer to a look-up that tells neither a subscription nor that there is none."""
     return config_error(
         f"{address} cannot tell which subscription a user ID belongs to (HTTP {status}). The API key needs read access "
-        "to subscriptions; if it has it, map CleverPush's own subscription IDs to subscription_id instead."
+        "to subscriptions; if it has it, map CleverPush's own subscription IDs to cleverpush_id, or to subscription_id "
+        "with What the Subscription ID Is set to native."
     )
 
 

@@ -42,8 +42,8 @@ CONTACT_REQUIRED = Reason(
 )
 NOT_FOUND = Reason(
     "not_found",
-    "The subscription does not exist in this channel. Unsubscribing and tags need CleverPush's own "
-    "subscription ID in subscription_id, not an external user ID.",
+    "The subscription does not exist in this channel. If subscription_id holds IDs of your own, set What the "
+    "Subscription ID Is to external, or map CleverPush's own IDs to cleverpush_id.",
 )
 PAYLOAD_TOO_LARGE = Reason("payload_too_large", "The row is larger than CleverPush accepts. Leave large columns out.")
 CONFLICT = Reason("conflict", "Something else changed this subscription at the same time. Send the row again.")

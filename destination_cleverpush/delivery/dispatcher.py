@@ -195,11 +195,14 @@ class Dispatcher:
         if self._asked is not None and attempt is self._asked[0]:
             self._witness_answered(answer, self._asked[1], now)
         elif answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
-            if self._judgement.feels:
+            felt = self._judgement.feels
+            self._judgement.answered(attempt.started, attempt.failures, read=attempt.operation.action.is_read)
+            if felt and not self._judgement.feels:
                 self.limit.restart()  # many may come back at this moment
             self.limit.answered(attempt.started, now, self.in_flight + 1)
             self.throttle.taken(attempt.started)
-            self._judgement.answered(attempt.started, attempt.failures)
+            self._done(attempt, answer)
+        elif answer.verdict is Verdict.FATAL and attempt.operation.takes(answer):
             self._done(attempt, answer)
         elif answer.verdict is Verdict.FATAL:
             self.fail(answer.failure or transient_error(f"CleverPush {answer.summary}."))
@@ -327,9 +330,10 @@ class Dispatcher:
         if job is None:
             return
         if answer.verdict is Verdict.DELIVERED:
-            self._last_delivered = (job.stream, attempt.operation)
+            if not attempt.operation.action.is_read:
+                self._last_delivered = (job.stream, attempt.operation)
             self.taken[job.stream, attempt.operation.action] += 1
-        elif job.refusal is None:
+        elif job.refusal is None and not attempt.operation.takes(answer):
             job.refusal = answer
         if (operation := self._advance(job, answer)) is not None:
             self._ready.appendleft(Attempt(job.stream, job, operation))  # before younger rows
@@ -384,7 +388,7 @@ class Dispatcher:
                 )
             )
         if answer.verdict is Verdict.THROTTLED:
-            self._judgement.refused(attempt.started)
+            self._judgement.refused(attempt.started, read=attempt.operation.action.is_read)
             self.throttled += 1
             self.throttle.refused(attempt.started, now, answer.delay)
             if not self.throttle.paces:
@@ -398,7 +402,8 @@ class Dispatcher:
     def _failed(self, attempt: Attempt, answer: Answer, now: float) -> None:
         alone = self.in_flight == 0 and not self._ready and self._last_delivered is not None
         in_doubt = alone and attempt.failures >= self._patience.retries and not attempt.witnessed
-        self._judgement.failed(attempt.started, now, in_doubt=in_doubt)
+        read = attempt.operation.action.is_read
+        self._judgement.failed(attempt.started, now, in_doubt=in_doubt, read=read)
         if answer.local:
             self.limit.exhausted(self.in_flight, now)
             attempt.tries_in_vain += 1

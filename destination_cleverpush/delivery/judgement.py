@@ -53,14 +53,21 @@ class Judgement:
         self._troubled_since: float | None = None
         self._feeling_since: float | None = None
         self._in_a_row = 0
+        self._writes_troubled = False
         self._doubt = False
         self._felt = 0
         self._feel_at = float("-inf")
         self._answered = 0.0  # calls answered for good, of late, and their failures before that
         self._failed_before = 0.0
 
-    def answered(self, started: float, failures: int) -> None:
-        """A call that started then was answered for good, after so many failures."""
+    def answered(self, started: float, failures: int, *, read: bool = False) -> None:
+        """A call that started then was answered for good, after so many failures.
+
+        A read proves nothing where a write failed last: a CleverPush that can be read and takes nothing is out.
+        """
+        if read and self._writes_troubled:
+            return
+        self._writes_troubled = False
         self._answered = self._answered * self._patience.of_late + 1
         self._failed_before = self._failed_before * self._patience.of_late + failures
         self._troubled_since = self._feeling_since = None
@@ -68,14 +75,15 @@ class Judgement:
         self._doubt = False
         self._alive_started = max(self._alive_started, started)
 
-    def refused(self, started: float) -> None:
+    def refused(self, started: float, *, read: bool = False) -> None:
         """A call that started then was answered 429: it was heard, and nothing was taken."""
+        self._writes_troubled = self._writes_troubled or not read
         if self._troubled_since is None:
             self._troubled_since = started
 
-    def failed(self, started: float, now: float, *, in_doubt: bool = False) -> None:
+    def failed(self, started: float, now: float, *, in_doubt: bool = False, read: bool = False) -> None:
         """A call that started then failed; `in_doubt`: its retries are used up, and nothing else is there to tell."""
-        self.refused(started)
+        self.refused(started, read=read)
         self._in_a_row += 1
         self._doubt = self._doubt or in_doubt
         if self.feels:

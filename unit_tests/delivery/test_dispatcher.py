@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.errors import FailureKind, config_error, transient_error
-from destination_cleverpush.words import Answer, Job, Operation, RowRejected, Script, State, Verdict, one_by_one
+from destination_cleverpush.words import (
+    Action,
+    Answer,
+    Job,
+    Operation,
+    RowRejected,
+    Script,
+    State,
+    Tolerance,
+    Verdict,
+    one_by_one,
+)
 from unit_tests.delivery.simulation import (
     ADD,
     BROKEN,
@@ -92,6 +104,50 @@ def test_a_script_hears_each_answer_and_may_reject_the_row_or_fail_the_sync() ->
     failed = run(config_error("no"))
     assert failed.dispatcher.failure is not None
     assert failed.states == []
+
+
+def test_a_script_sees_to_the_answers_that_its_call_tolerates() -> None:
+    gone = replace(REFUSED, gone=True)
+    fatal = Answer(Verdict.FATAL, failure=config_error("no"))
+
+    def rejected(answer: Answer, tolerates: Tolerance) -> World:
+        scripted = job("a")
+        scripted.script = one_by_one([Operation(ADD, {"row": "a", "part": n}, tolerates) for n in range(2)])
+        return simulate([scripted, state(1, "users")], by_row({"a": [answer, TAKEN]}))
+
+    for answer in (gone, REFUSED, fatal):
+        assert rejected(answer, Tolerance.ANYTHING).states == [(1, 1, 0)]
+    assert rejected(gone, Tolerance.GONE).states == [(1, 1, 0)]
+    assert rejected(REFUSED, Tolerance.GONE).states == rejected(gone, Tolerance.NOTHING).states == [(1, 0, 1)]
+    assert rejected(fatal, Tolerance.GONE).states == []
+
+
+def test_reads_that_work_while_every_write_fails_make_no_row_the_culprit() -> None:
+    look_up = Action("look_up", {"plain": "GET /one"})
+
+    def script(name: str) -> Script:
+        yield Operation(look_up, {"row": name, "part": 0})
+        yield Operation(ADD, {"row": name, "part": 1})
+
+    def server(operation: Operation, _tried: int, _now: float) -> tuple[Answer, float]:
+        return (TAKEN if operation.action is look_up else FAILED), 0.1
+
+    rows = [job(f"r{number}", f"s{number}") for number in range(300)]
+    for each in rows:
+        each.script = script(each.origin.name)
+    world = simulate([*rows, state(1, "users")], server)
+    assert world.rejected == []
+    assert world.dispatcher.failure is not None
+    assert world.dispatcher.failure.message.startswith("CleverPush is out of reach: it answered 500, and nothing")
+
+
+def test_reads_alone_that_fail_now_and_then_are_no_outage() -> None:
+    look_up = Action("look_up", {"plain": "GET /one"})
+    rows = [job(f"r{number}", f"s{number}") for number in range(300)]
+    for each in rows:
+        each.script = one_by_one([Operation(look_up, {"row": each.origin.name, "part": 0})])
+    world = simulate([*rows, state(1, "users")], by_row({"r1": [FAILED, TAKEN], "r2": [FAILED, FAILED, TAKEN]}))
+    assert world.states == [(1, 300, 0)]
 
 
 def test_a_script_without_a_call_is_delivered_when_its_turn_comes() -> None:
