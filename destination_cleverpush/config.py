@@ -19,7 +19,7 @@ from jsonschema.validators import extend
 
 from destination_cleverpush.api.settings import Settings as ApiSettings
 from destination_cleverpush.errors import config_error
-from destination_cleverpush.objects.settings import AudienceMode, FieldMapping
+from destination_cleverpush.objects.settings import AudienceMode, FieldMapping, SubscriptionIdKind
 from destination_cleverpush.objects.settings import Settings as ObjectSettings
 from destination_cleverpush.objects.table import OBJECTS
 from destination_cleverpush.storage.settings import Settings as StorageSettings
@@ -76,7 +76,8 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     values = _with_defaults(schema, raw)
     advanced = values["advanced"]
     mapping = tuple(FieldMapping(m["source"], m["destination"]) for m in values["field_mapping"])
-    _check_mapping(mapping)
+    kind = SubscriptionIdKind(values["subscription_id_kind"])
+    _check_mapping(mapping, kind)
     if not _callable(advanced["base_url"]):
         raise config_error(
             "The configuration field 'advanced.base_url' (API Address) names a host or a port that cannot exist."
@@ -99,6 +100,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             unmapped_fields=values["unmapped_fields"],
             max_removal_ratio=float(values["max_removal_ratio"]),
             removed_values=tuple(values.get("removed_values") or ()) or None,
+            subscription_id_kind=kind,
             email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
         ),
         rejected_records=parse_storage(values["rejected_records"], "rejected_records"),
@@ -166,7 +168,7 @@ def _with_defaults(schema: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[st
     return values
 
 
-def _check_mapping(mapping: tuple[FieldMapping, ...]) -> None:
+def _check_mapping(mapping: tuple[FieldMapping, ...], kind: SubscriptionIdKind) -> None:
     destinations = [m.destination for m in mapping]
     for number, m in enumerate(mapping):
         place = f"The configuration field 'field_mapping.{number}.destination'"
@@ -175,10 +177,11 @@ def _check_mapping(mapping: tuple[FieldMapping, ...]) -> None:
                 f"{place} names the same CleverPush field as 'field_mapping.{first}.destination'. "
                 "Map one column to each field."
             )
-        if m.destination == "user_id":
+        if m.destination == "user_id" and kind is not SubscriptionIdKind.NATIVE:
             raise config_error(
-                f"{place} is 'user_id', which CleverPush uses to find a subscription. "
-                "Map the column to 'subscription_id' instead; it is sent as user_id."
+                f"{place} is 'user_id', which CleverPush uses to find a subscription. Map the column to "
+                "'subscription_id' instead; it is sent as user_id. Only where What the Subscription ID Is "
+                "(subscription_id_kind) is native can user_id be filled by a column of its own."
             )
 
 

@@ -20,6 +20,7 @@ from destination_cleverpush.dead_letter.store import DeadLetterStore
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.delivery.engine import Engine
 from destination_cleverpush.errors import Failure, system_error, transient_error
+from destination_cleverpush.objects.known import Identities
 from destination_cleverpush.objects.plan import StreamPlan, plan_streams
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.progress import Progress, summarise
@@ -45,11 +46,12 @@ class Sync:
         self._config = config
         self._streams = streams
         self._logger = logger
-        self._plans = plan_streams(config.objects, streams, logger.log)
-        self._client = Client(config.api)
         self._settlement = Settlement(
             Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
         )
+        self._identities = Identities(config.objects.subscription_id_kind, self._settlement.tell)
+        self._plans = plan_streams(config.objects, streams, logger.log, identities=self._identities)
+        self._client = Client(config.api)
         self._dispatcher = Dispatcher(
             Bounds(config.max_concurrency, config.max_requests_per_second),
             self._settlement.settled,
@@ -93,9 +95,12 @@ class Sync:
                 self._read,
                 calls=self._dispatcher.calls,
                 taken=self._dispatcher.taken,
+                besides=self._identities.besides,
                 seconds=time.monotonic() - started,
             )
             self._client.close()
+        for warning in self._identities.warnings():
+            self._logger.warning(warning)
         if failure is None:
             self._tell_early_end()  # after a failure of ours, it was not the source that ended early
             failure = self._settlement.at_the_end(self._read)

@@ -99,7 +99,10 @@ def test_no_row_is_judged_where_descriptors_run_out(tmp_path: Path, simulator: S
     assert_all_delivered(ended, simulator, 2_000)
 
 
-@pytest.mark.parametrize(("connections", "in_flight"), [pytest.param(8, 64, marks=pytest.mark.slow), pytest.param(32, 256, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    ("connections", "in_flight"),
+    [pytest.param(8, 64, marks=pytest.mark.slow), pytest.param(32, 256, marks=pytest.mark.faults)],
+)
 def test_a_limit_on_connections_is_found_and_not_hammered(
     tmp_path: Path, simulator: Simulator, connections: int, in_flight: int
 ) -> None:

@@ -129,7 +129,7 @@ def smoke() -> None:
             json.dump(simulator.connector_config(field_mapping=fields, max_rejected_ratio=0), config)
             config.flush()
             connector = Path(sys.executable).with_name("destination-cleverpush")
-            arguments = ["--destination", connector, "--config", config.name, "--scenarios", ",".join(scenarios)]
+            arguments = ["--destination", str(connector), "--config", config.name, "--scenarios", ",".join(scenarios)]
             done = subprocess.run(
                 [bin_folder / "pyab", "destination-smoke-test", *arguments],
                 env=env,

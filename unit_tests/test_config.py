@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 from destination_cleverpush.api.settings import Settings as ApiSettings
 from destination_cleverpush.config import load_spec, parse_config
 from destination_cleverpush.errors import Failure, FailureKind
-from destination_cleverpush.objects.settings import AudienceMode, FieldMapping
+from destination_cleverpush.objects.settings import AudienceMode, FieldMapping, SubscriptionIdKind
 from destination_cleverpush.objects.table import OBJECTS
 from destination_cleverpush.storage.settings import LocalSettings
 from unit_tests.configurations import CHANNEL, KEY, make_config, mapped, raw_config
@@ -62,7 +62,7 @@ def test_what_is_left_out_has_the_defaults_of_the_form() -> None:
         channel_id=CHANNEL,
         api_key=KEY,
         request_timeout_seconds=30,
-        connections=16,
+        connections=32,
         endpoints={"tag_endpoints": "add_remove", "sync_endpoint": "plain"},
     )
     assert config.rejected_records is None
@@ -238,6 +238,12 @@ def test_two_columns_for_one_field() -> None:
         "The configuration field 'field_mapping.1.destination' names the same CleverPush field as "
         "'field_mapping.0.destination'. Map one column to each field."
     )
+
+
+def test_a_user_id_of_its_own_is_allowed_where_the_subscription_id_is_cleverpushs() -> None:
+    config = parse_config({**LEAST, "field_mapping": mapped(user_id="id"), "subscription_id_kind": "native"})
+    assert config.objects.subscription_id_kind is SubscriptionIdKind.NATIVE
+    assert parse_config(LEAST).objects.subscription_id_kind is SubscriptionIdKind.BY_CALL
 
 
 def test_user_id_is_filled_by_subscription_id() -> None:

@@ -58,12 +58,12 @@ class DestinationCleverpush(Destination):
 
     def check(
         self,
-        logger: logging.Logger,  # noqa: ARG002 - part of the CDK's interface
+        logger: logging.Logger,
         config: Mapping[str, Any],
     ) -> AirbyteConnectionStatus:
         """Validate the configuration, the key against the channel, and the dead letter store by writing to it."""
         try:
-            check_connection(parse_config(config))
+            check_connection(parse_config(config), logger.log)
         except Failure as failure:
             return AirbyteConnectionStatus(status=Status.FAILED, message=failure.message)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)

@@ -1,9 +1,9 @@
 """The pace that a server takes, learned from its refusals (429). All times are in seconds of the caller's clock.
 
 A refusal costs the pause that the server asks for, so as much as possible is read from each. What counts is when
-requests started, since answers come late. How the rate follows from what was taken depends on the kind of the limit, and
-this shows in the requests that were in flight at the refusal: a *bucket* of tokens fills again and goes on taking some,
-a *counter* takes nothing until its period ends.
+requests started, since answers come late. How the rate follows from what was taken depends on the kind of the limit,
+and this shows in the requests that were in flight at the refusal: a *bucket* of tokens fills again and goes on taking
+some, a *counter* takes nothing until its period ends.
 
 - A bucket has taken what it held, and what flowed in meanwhile: its rate is what was taken over the time, to which the
   time that it takes to fill is added. That is assumed at first, and known when two refusals can be compared.

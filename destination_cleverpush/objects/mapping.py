@@ -59,6 +59,7 @@ class RowMapper:
     Attributes:
         columns: those that are known of so far.
         taken: pairs of the name that was looked for and the column that is taken for it, where these differ.
+        filled: the fields that a mapping or a column of their own name fills, as far as columns are known.
     """
 
     def __init__(self, settings: Settings, known_fields: frozenset[str], schema: Mapping[str, Any]) -> None:
@@ -78,6 +79,7 @@ class RowMapper:
         sources = [source for source, _ in self._mapping]
         self.columns = Columns(columns, [*sources, self._removed_field, *self._implied])
         self.taken: dict[str, str] = {}
+        self.filled: frozenset[str] = frozenset()
         self._layouts: dict[tuple[str, ...], Layout] = {}
         self._decide()
 
@@ -112,6 +114,7 @@ class RowMapper:
             column = self.columns.find(field)
             if column is not None and column not in self._used and not _is_airbytes_own(column):
                 self._known[column] = field
+        self.filled = frozenset(self._destinations.union(self._known.values()))
         self.taken = {name: place.column for name, place in self._found.items() if place and _differs(name, place)}
         self.taken |= {field: column for column, field in self._known.items() if field != column}
 

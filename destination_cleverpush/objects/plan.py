@@ -9,29 +9,22 @@ from typing import Any
 
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.objects.guard import RemovalGuard
+from destination_cleverpush.objects.identity import Who, mixed_ids, required_fields, shown, whom
+from destination_cleverpush.objects.known import Identities
 from destination_cleverpush.objects.mapping import Layout, RowMapper
 from destination_cleverpush.objects.marker import Clock, is_airbytes_marker, is_listed, listed_values, says_removed
 from destination_cleverpush.objects.notices import ColumnNotices, Tell
 from destination_cleverpush.objects.reasons import (
-    INVALID_SUBSCRIPTION_ID,
     INVALID_VALUE,
     MISSING_SUBSCRIPTION_ID,
     MISSING_TAGS,
     UNCLEAR_REMOVED_MARKER,
 )
+from destination_cleverpush.objects.scripts import by_native_id, by_own_id
 from destination_cleverpush.objects.settings import AudienceMode, Settings
+from destination_cleverpush.objects.shape import IdKind
 from destination_cleverpush.objects.table import OBJECTS
-from destination_cleverpush.objects.values import is_nothing, text
-from destination_cleverpush.words import (
-    Answer,
-    Job,
-    Row,
-    RowRejected,
-    Stream,
-    StreamId,
-    Verdict,
-    one_by_one,
-)
+from destination_cleverpush.words import Answer, Job, Operation, Row, RowRejected, Script, Stream, StreamId, Verdict
 
 _LONGEST_IDENTIFIER = 10_000
 _ONLY_THE_KEY = (
@@ -46,12 +39,13 @@ class StreamPlan:
     Args:
         tell: takes notices, each once per stream.
         now: the time, for markers that hold one.
+        identities: what the sync knows of IDs.
 
     Raises:
         Failure: `config_error`: the stream's schema lacks a column without which no row can be sent.
     """
 
-    def __init__(self, settings: Settings, stream: Stream, tell: Tell, now: Clock) -> None:
+    def __init__(self, settings: Settings, stream: Stream, tell: Tell, now: Clock, identities: Identities) -> None:
         self.stream = stream.id
         self._settings = settings
         self._object = OBJECTS[settings.object_type]
@@ -60,9 +54,17 @@ class StreamPlan:
         self._guard = RemovalGuard(stream.id, settings.max_removal_ratio)
         self._tell = tell
         self._now = now
+        self._identities = identities
+        self._names_user = any(m.destination == "user_id" for m in settings.field_mapping)
         self._unclear_told = False
-        self._notices = ColumnNotices(settings, stream, self._object.required_fields, self._mapper.columns, tell)
+        required = required_fields(settings, self._object)
+        self._notices = ColumnNotices(settings, stream, required, self._mapper.columns, tell)
         self._notices.taken(self._mapper.taken)
+
+    @property
+    def gives_both_ids(self) -> bool:
+        """Whether the stream has a column for CleverPush's own ID beside that of `subscription_id`."""
+        return "cleverpush_id" in self._mapper.filled
 
     def job(self, row: Row) -> Job:
         """The row as a job: its calls, or none where it is removed and that costs no call, or the refusal."""
@@ -77,21 +79,28 @@ class StreamPlan:
                 if removed_by is not None and mode is not AudienceMode.MIRROR:
                     return Job(row.stream, "", None, row, row.size, removed_by=removed_by)
             fields = layout.fields(row.data)
-            act = self._object.put if removed_by is None and mode is not AudienceMode.REMOVE else self._object.remove
-            lane = _subscription_id(fields)
-            operations = act(lane, fields, self._settings)
+            removes = removed_by is not None or mode is AudienceMode.REMOVE
+            call = self._object.remove_id if removes else self._object.put_id
+            who = whom(
+                fields,
+                self._settings.subscription_id_kind,
+                call,
+                gives_both=self.gives_both_ids,
+                names_user=self._names_user,
+            )
+            operations = (self._object.remove if removes else self._object.put)(fields, self._settings)
         except RowRejected as rejected:
             refusal = Answer(Verdict.REJECTED, rejected.reason, self._explained(rejected, removed_by))
             return Job(row.stream, "", None, row, row.size, refusal, removed_by=removed_by)
-        script = one_by_one(operations)
+        script = self._script(who, call, operations, removes=removes)
         if removed_by is None:
-            return Job(row.stream, lane, script, row, row.size)
+            return Job(row.stream, who.lane, script, row, row.size)
         # The source itself says what it deleted: nothing in its own column can have been mistaken.
         held = not is_airbytes_marker(removed_by)
         if held:
             self._guard.marked += 1
             script = self._guard.watch(script, removed_by)
-        return Job(row.stream, lane, script, row, row.size, removed_by=removed_by, held=held)
+        return Job(row.stream, who.lane, script, row, row.size, removed_by=removed_by, held=held)
 
     def identifiers(self, data: Mapping[str, Any]) -> tuple[str | None, list[str]]:
         """The row's subscription ID, None where it has none that can be used, and which texts of the row may be told.
@@ -99,16 +108,24 @@ class StreamPlan:
         These are the names of its fields, and the values of those that hold IDs.
         """
         fields = self._mapper.fields(data)
-        told = [str(fields.get(name, ""))[:_LONGEST_IDENTIFIER] for name in self._object.told_fields]
-        try:
-            found = _subscription_id(fields)
-        except RowRejected:
-            found = None
-        return found, [*fields, *told]
+        told = [str(fields[name])[:_LONGEST_IDENTIFIER] for name in self._object.told_fields if name in fields]
+        return shown(fields), [*fields, *told]
 
     def end(self) -> None:
         """Say what is to be said after the last row: which columns were missing in a stream of few rows."""
         self._notices.end()
+
+    def _script(self, who: Who, call: IdKind, operations: list[Operation], *, removes: bool) -> Script:
+        if call is IdKind.EXTERNAL:
+            return by_own_id(operations, who, self._identities, self.stream)
+        return by_native_id(
+            operations,
+            who,
+            self._identities,
+            self.stream,
+            removes=removes,
+            absent_is_removed=self._object.absent_is_removed,
+        )
 
     def _removed_by(self, layout: Layout, data: Mapping[str, Any]) -> str | None:
         """The column that marks the row as removed, None where it is not."""
@@ -144,13 +161,6 @@ class StreamPlan:
         return sentence
 
 
-def _subscription_id(fields: Mapping[str, Any]) -> str:
-    found = text("subscription_id", fields.get("subscription_id", ""), INVALID_SUBSCRIPTION_ID)
-    if is_nothing(found):
-        raise RowRejected(MISSING_SUBSCRIPTION_ID, "subscription_id is missing or empty.")
-    return found
-
-
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -160,30 +170,48 @@ def _ignore(level: int, sentence: str) -> None:
 
 
 def plan_streams(
-    settings: Settings, streams: Sequence[Stream], tell: Tell = _ignore, now: Clock = _now
+    settings: Settings,
+    streams: Sequence[Stream],
+    tell: Tell = _ignore,
+    now: Clock = _now,
+    identities: Identities | None = None,
 ) -> dict[StreamId, StreamPlan]:
     """One plan per stream.
 
     Args:
         tell: takes what the user should know, each once per stream: before the first row, or at the row that shows it.
+        identities: what the sync knows of IDs, the same for all streams.
 
     Raises:
         Failure: `config_error`: the field mapping cannot work, or not with the stream's schema.
     """
-    check_mapping(settings)
-    return {stream.id: StreamPlan(settings, stream, tell, now) for stream in streams}
+    _check_required(settings)
+    identities = identities or Identities(settings.subscription_id_kind)
+    plans = {stream.id: StreamPlan(settings, stream, tell, now, identities) for stream in streams}
+    _tell_mixed_ids(settings, all(plan.gives_both_ids for plan in plans.values()), tell)
+    return plans
 
 
-def check_mapping(settings: Settings) -> None:
-    """Fail before the first row where no row could ever be complete.
+def check_mapping(settings: Settings, tell: Tell = _ignore) -> None:
+    """Fail before the first row where no row could ever be complete, and tell what is likely to be wrong.
 
     Raises:
         Failure: `config_error` that names the missing destination field.
     """
+    _check_required(settings)
+    _tell_mixed_ids(settings, any(m.destination == "cleverpush_id" for m in settings.field_mapping), tell)
+
+
+def _tell_mixed_ids(settings: Settings, gives_both: bool, tell: Tell) -> None:
+    if warning := mixed_ids(settings, OBJECTS[settings.object_type], gives_both=gives_both):
+        tell(logging.WARNING, warning)
+
+
+def _check_required(settings: Settings) -> None:
     if not settings.field_mapping or settings.unmapped_fields == "send":
         return
     filled = {m.destination for m in settings.field_mapping}
-    if missing := sorted(set(OBJECTS[settings.object_type].required_fields) - filled):
+    if missing := sorted(set(required_fields(settings, OBJECTS[settings.object_type])) - filled):
         raise config_error(
             f"The field mapping fills no '{missing[0]}', which {settings.object_type} need, and columns without a "
             "mapping are ignored. Add a mapping to this field under Field Mapping."

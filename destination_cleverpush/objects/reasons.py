@@ -18,6 +18,16 @@ UNCLEAR_REMOVED_MARKER = Reason(
     "values that mean removed under Values That Mean Removed.",
 )
 
+NOT_IN_CHANNEL = Reason(
+    "not_found",
+    "No subscription of this channel has this ID as its user_id. Sync the subscriptions first, or leave such rows out.",
+)
+AMBIGUOUS = Reason(
+    "ambiguous",
+    "More subscriptions than one person has share this ID as their user_id: it is that of a group, or a placeholder. "
+    "Map an ID that belongs to one person to subscription_id.",
+)
+
 REASONS = (
     MISSING_SUBSCRIPTION_ID,
     INVALID_SUBSCRIPTION_ID,
@@ -25,4 +35,6 @@ REASONS = (
     INVALID_TAGS,
     INVALID_VALUE,
     UNCLEAR_REMOVED_MARKER,
+    NOT_IN_CHANNEL,
+    AMBIGUOUS,
 )

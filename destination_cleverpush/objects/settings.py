@@ -18,6 +18,14 @@ class AudienceMode(str, Enum):
     MIRROR = "mirror"
 
 
+class SubscriptionIdKind(str, Enum):
+    """What the user's column for `subscription_id` holds."""
+
+    BY_CALL = "by_call"  # an ID of the user's own for creating and updating, CleverPush's for all else
+    EXTERNAL = "external"  # an ID of the user's own
+    NATIVE = "native"  # CleverPush's own
+
+
 @dataclass(frozen=True)
 class FieldMapping:
     """One source column (or dotted path) and the CleverPush field that it fills."""
@@ -37,6 +45,7 @@ class Settings:
         email_opt_in_form_id: sent with every email; None: not sent.
         max_removal_ratio: the highest share of rows that may be marked as removed.
         removed_values: where given, these values of the removed marker, in any case, mean removed, and no others do.
+        subscription_id_kind: what `subscription_id` is.
     """
 
     object_type: str
@@ -47,3 +56,4 @@ class Settings:
     email_opt_in_form_id: str | None
     max_removal_ratio: float = 0.5
     removed_values: tuple[str, ...] | None = None
+    subscription_id_kind: SubscriptionIdKind = SubscriptionIdKind.BY_CALL

@@ -15,10 +15,10 @@ Fields = Mapping[str, Any]
 
 
 class IdKind(Enum):
-    """What a call takes the `subscription_id` for."""
+    """How a call names its subscription."""
 
-    EXTERNAL = "external"  # the user's own, found by the attribute `user_id`
-    NATIVE = "native"  # CleverPush's own
+    EXTERNAL = "external"  # by the user's own ID, the attribute `user_id`, or by CleverPush's, or by both
+    NATIVE = "native"  # by CleverPush's own alone
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,13 @@ class CleverPushObject:
         known_fields: fields that the object has by itself.
         required_fields: those without which no row can be sent.
         told_fields: those that hold IDs, and may be told in logs.
-        put_id, remove_id: what `subscription_id` is when the row is put, and when it is removed.
+        put_id, remove_id: how the calls of `put` and of `remove` name the subscription.
         actions: all calls that it makes.
-        put: the calls that bring a row to CleverPush. May raise :class:`destination_cleverpush.words.RowRejected`.
+        put: the calls that bring a row to CleverPush, for a subscription that is still to be named
+            (:mod:`destination_cleverpush.objects.scripts`). May raise
+            :class:`destination_cleverpush.words.RowRejected`.
         remove: the calls that take it away. May raise the same.
+        absent_is_removed: where there is no such subscription, there is nothing to remove; else the row is rejected.
     """
 
     name: str
@@ -45,5 +48,6 @@ class CleverPushObject:
     put_id: IdKind
     remove_id: IdKind
     actions: tuple[Action, ...]
-    put: Callable[[str, Fields, Settings], list[Operation]]
-    remove: Callable[[str, Fields, Settings], list[Operation]]
+    put: Callable[[Fields, Settings], list[Operation]]
+    remove: Callable[[Fields, Settings], list[Operation]]
+    absent_is_removed: bool = False

@@ -25,8 +25,11 @@ _WIRE_NAMES = {
 }
 
 
-def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:
-    """Create or update the subscription; `subscription_id` goes as the attribute `user_id`, by which it is found.
+_NOT_ATTRIBUTES = frozenset({"subscription_id", "cleverpush_id", "user_id"})
+
+
+def put(fields: Fields, settings: Settings) -> list[Operation]:
+    """Create or update the subscription.
 
     Blank contact and profile fields and blank topics are left out, since they are not known; an empty list of topics is
     sent, since it says that there are none.
@@ -44,29 +47,30 @@ def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operat
         elif name == "topics":
             if (topics := texts(name, value)) is not None:
                 payload["topics"] = topics
-        elif name != "subscription_id":
+        elif name not in _NOT_ATTRIBUTES:
             attributes[name] = attribute(name, value)
     if settings.email_opt_in_form_id and "emailAddress" in payload:
         payload["emailOptInFormId"] = settings.email_opt_in_form_id
-    attributes["user_id"] = subscription_id
-    payload["customAttributes"] = attributes
+    if attributes:
+        payload["customAttributes"] = attributes
     return [Operation(SYNC, payload)]
 
 
-def remove(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
-    """Unsubscribe; here `subscription_id` is CleverPush's own ID."""
-    return [Operation(UNSUBSCRIBE, {"subscriptionId": subscription_id})]
+def remove(fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
+    """Unsubscribe."""
+    return [Operation(UNSUBSCRIBE, {})]
 
 
 OBJECT = CleverPushObject(
     name="subscriptions",
     title="Subscriptions (Attributes)",
-    known_fields=frozenset({"subscription_id", "email", "phone", "topics", "country", "language"}),
+    known_fields=frozenset({"subscription_id", "cleverpush_id", "email", "phone", "topics", "country", "language"}),
     required_fields=("subscription_id",),
-    told_fields=("subscription_id", "topics"),
+    told_fields=("subscription_id", "cleverpush_id", "topics"),
     put_id=IdKind.EXTERNAL,
     remove_id=IdKind.NATIVE,
     actions=(SYNC, UNSUBSCRIBE),
     put=put,
     remove=remove,
+    absent_is_removed=True,
 )

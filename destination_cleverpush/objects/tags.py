@@ -22,37 +22,37 @@ REMOVE_TAG = Action(
 )
 
 
-def put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
-    """Add each of the row's tags to the subscription; `subscription_id` is CleverPush's own ID.
+def put(fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
+    """Add each of the row's tags to the subscription.
 
     Raises:
         RowRejected: no tags, or tags that are not plain values.
     """
-    return _each(ADD_TAG, subscription_id, fields)
+    return _each(ADD_TAG, fields)
 
 
-def remove(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
+def remove(fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
     """Remove each of the row's tags from the subscription.
 
     Raises:
         RowRejected: no tags, or tags that are not plain values.
     """
-    return _each(REMOVE_TAG, subscription_id, fields)
+    return _each(REMOVE_TAG, fields)
 
 
-def _each(action: Action, subscription_id: str, fields: Fields) -> list[Operation]:
+def _each(action: Action, fields: Fields) -> list[Operation]:
     tags = texts("tags", fields.get("tags", []), INVALID_TAGS)
     if not tags:
         raise RowRejected(MISSING_TAGS, "tags is missing or empty.")
-    return [Operation(action, {"subscriptionId": subscription_id, "tagId": tag}) for tag in tags]
+    return [Operation(action, {"tagId": tag}) for tag in tags]
 
 
 OBJECT = CleverPushObject(
     name="tags",
     title="Tags",
-    known_fields=frozenset({"subscription_id", "tags"}),
+    known_fields=frozenset({"subscription_id", "cleverpush_id", "tags"}),
     required_fields=("subscription_id", "tags"),
-    told_fields=("subscription_id", "tags"),
+    told_fields=("subscription_id", "cleverpush_id", "tags"),
     put_id=IdKind.NATIVE,
     remove_id=IdKind.NATIVE,
     actions=(ADD_TAG, REMOVE_TAG),

@@ -71,6 +71,7 @@ def summarise(
     *,
     calls: Mapping[StreamId, int],
     taken: Mapping[tuple[StreamId, Action], int],
+    besides: Mapping[tuple[StreamId, str], int],
     seconds: float,
 ) -> None:
     """One line per stream and reason, with its count and what to do, then one per stream.
@@ -79,6 +80,7 @@ def summarise(
         read: rows read, with every stream of the sync.
         calls: calls made, by stream.
         taken: calls that CleverPush took, by stream and what they do.
+        besides: what else is to be told of delivered rows, by stream and in words, such as `gone already`.
     """
     for stream in read:
         for reason, count in counts.of(stream).rejected.most_common():
@@ -98,7 +100,11 @@ def summarise(
             stream,
             rows,
             c.delivered,
-            _by_effect({a.done: n for (of, a), n in taken.items() if of == stream}, c.without_call),
+            _by_effect(
+                {a.done: n for (of, a), n in taken.items() if of == stream}
+                | {what: n for (of, what), n in besides.items() if of == stream},
+                c.without_call,
+            ),
             c.rejected.total(),
             _by_reason(Counter({reason.code: count for reason, count in c.rejected.items()})),
             f", {undelivered} NOT delivered" if undelivered else "",

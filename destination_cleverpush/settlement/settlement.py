@@ -15,6 +15,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -24,6 +25,14 @@ from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.sentences import place, quoted, rejected_row, said
 from destination_cleverpush.words import DueState, Job, RejectedRow, Row, StreamId
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something for the log, at a level of :mod:`logging`, from where nothing may be logged."""
+
+    level: int
+    sentence: str
 
 
 class Keeper(Protocol):
@@ -84,7 +93,7 @@ class Settlement:
         self._logger = logger
         self._logged_per_stream = logged_per_stream
         self._breath = breath_seconds
-        self._inbox: SimpleQueue[Job | Sequence[Job] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Job | Sequence[Job] | Notice | None] = SimpleQueue()
         self._keepers: list[Keeper] = []
         self._unkept: Counter[Job] = Counter()
         self._told: Counter[StreamId] = Counter()
@@ -98,6 +107,10 @@ class Settlement:
     def kept(self, jobs: Sequence[Job]) -> None:
         """A keeper has kept what it must of these jobs; from any thread."""
         self._inbox.put(jobs)
+
+    def tell(self, level: int, sentence: str) -> None:
+        """Have something logged soon; quick, from any thread, also under the lock of delivery."""
+        self._inbox.put(Notice(level, sentence))
 
     def add_keeper(self, keeper: Keeper) -> None:
         """Have a keeper see all outcomes."""
@@ -150,9 +163,9 @@ class Settlement:
         if due := valve.release(released):
             yield due
 
-    def _arrived(self, seconds: float) -> list[Job | Sequence[Job]]:
+    def _arrived(self, seconds: float) -> list[Job | Sequence[Job] | Notice]:
         """What has gathered; waits for the first piece."""
-        arrived: list[Job | Sequence[Job]] = []
+        arrived: list[Job | Sequence[Job] | Notice] = []
         try:
             first = self._inbox.get(timeout=None if seconds == float("inf") else seconds)
             while True:
@@ -162,13 +175,15 @@ class Settlement:
         except Empty:
             return arrived
 
-    def _settle(self, arrived: Iterable[Job | Sequence[Job]], valve: Valve) -> list[Job]:
+    def _settle(self, arrived: Iterable[Job | Sequence[Job] | Notice], valve: Valve) -> list[Job]:
         """Deal with what arrived; returns the jobs that hold no state back any more."""
         jobs: list[Job] = []
         released: list[Job] = []
         for piece in arrived:
             if isinstance(piece, Job):
                 jobs.append(piece)
+            elif isinstance(piece, Notice):
+                self._logger.log(piece.level, piece.sentence)
             else:
                 released += (job for job in piece if self._let_go(job))
         if jobs:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from destination_cleverpush.objects.settings import AudienceMode, FieldMapping, Settings
-from destination_cleverpush.words import Row, Stream, StreamId
+from destination_cleverpush.objects.settings import AudienceMode, FieldMapping, Settings, SubscriptionIdKind
+from destination_cleverpush.words import DELIVERED, Answer, Operation, Row, Script, Stream, StreamId
 
 
 def settings(
@@ -17,6 +18,7 @@ def settings(
     unmapped_fields: str = "send",
     email_opt_in_form_id: str | None = None,
     removed_values: tuple[str, ...] | None = None,
+    kind: str = "by_call",
 ) -> Settings:
     """Settings as the form's defaults, and these."""
     return Settings(
@@ -27,6 +29,7 @@ def settings(
         unmapped_fields=unmapped_fields,
         email_opt_in_form_id=email_opt_in_form_id,
         removed_values=removed_values,
+        subscription_id_kind=SubscriptionIdKind(kind),
     )
 
 
@@ -43,3 +46,16 @@ def stream(name: str = "users", namespace: str | None = None, schema: dict[str, 
 def row(data: dict[str, Any], stream: str = "users") -> Row:
     """The first row of the stream."""
     return Row(StreamId(stream), data, emitted_at=1_700_000_000_000, size=100, position=1)
+
+
+def made(script: Script | None, answer: Callable[[Operation], Answer] = lambda _: DELIVERED) -> list[Operation]:
+    """The calls that a script makes, each answered; none where there is no script."""
+    calls: list[Operation] = []
+    if script is None:
+        return calls
+    try:
+        calls.append(next(script))
+        while True:
+            calls.append(script.send(answer(calls[-1])))
+    except StopIteration:
+        return calls

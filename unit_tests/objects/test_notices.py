@@ -18,7 +18,9 @@ Notices = list[tuple[int, str]]
 def plan(columns: list[str] | None = None, /, **fields: Any) -> tuple[StreamPlan, Notices]:
     told: Notices = []
     schema: dict[str, Any] = {"properties": {name: {} for name in columns}} if columns else {}
-    plans = plan_streams(settings(**fields), [stream(schema=schema)], lambda level, said: told.append((level, said)))
+    plans = plan_streams(
+        settings(kind="native", **fields), [stream(schema=schema)], lambda level, said: told.append((level, said))
+    )
     return plans[StreamId("users")], told
 
 

@@ -24,7 +24,7 @@ from destination_cleverpush.objects.settings import FieldMapping
 from destination_cleverpush.objects.subscriptions import SYNC, UNSUBSCRIBE
 from destination_cleverpush.objects.tags import ADD_TAG, REMOVE_TAG
 from destination_cleverpush.words import Action, Answer, Operation, RowRejected, StreamId, Verdict
-from unit_tests.objects.examples import mapped, row, settings, stream
+from unit_tests.objects.examples import made, mapped, row, settings, stream
 from unit_tests.strategies import LIKELY_ROWS, judge
 
 MODES = ["upsert", "add", "remove", "mirror"]
@@ -46,7 +46,7 @@ def calls(plan: StreamPlan, data: dict[str, Any]) -> list[Operation]:
     if job.refusal:
         assert job.refusal.reason
         raise RowRejected(job.refusal.reason, job.refusal.summary)
-    return list(job.script or ())
+    return made(job.script)
 
 
 def actions(data: dict[str, Any], **fields: Any) -> list[Action]:
@@ -85,8 +85,7 @@ def test_the_marker_may_be_a_column_of_the_users_own() -> None:
 @pytest.mark.parametrize(("value", "found"), [("s1", "s1"), (17, "17"), (17.0, "17"), (" s1 ", "s1")])
 def test_the_lane_is_the_id_as_it_is_sent(value: Any, found: str) -> None:
     job = plan().job(row({"subscription_id": value}))
-    assert job.script is not None
-    [operation] = job.script
+    [operation] = made(job.script)
     assert job.lane == operation.payload["customAttributes"]["user_id"] == found
 
 
@@ -120,8 +119,7 @@ def test_a_job_carries_the_row_its_size_and_its_calls_in_order() -> None:
     subject = row({"subscription_id": "s1", "tags": "t1, t2"})
     job = plan(object_type="tags").job(subject)
     assert (job.stream, job.lane, job.origin, job.size, job.refusal) == (StreamId("users"), "s1", subject, 100, None)
-    assert job.script is not None
-    assert [operation.payload["tagId"] for operation in job.script] == ["t1", "t2"]
+    assert [operation.payload["tagId"] for operation in made(job.script)] == ["t1", "t2"]
 
 
 def test_a_row_that_cannot_be_sent_is_a_job_with_its_refusal() -> None:

@@ -19,14 +19,15 @@ FORM = settings(email_opt_in_form_id="form1")
 
 
 def put(form: str | None = None, /, **fields: Any) -> dict[str, Any]:
-    """The body of the one call that brings `u1` with these fields to CleverPush."""
-    [(action, payload)] = OBJECT.put("u1", {"subscription_id": "u1", **fields}, settings(email_opt_in_form_id=form))
-    assert action is SYNC
-    return payload
+    """The body of the one call that brings a subscription with these fields to CleverPush."""
+    [operation] = OBJECT.put({"subscription_id": "u1", **fields}, settings(email_opt_in_form_id=form))
+    assert operation.action is SYNC
+    return operation.payload
 
 
-def test_the_id_goes_as_the_attribute_by_which_cleverpush_finds_the_subscription() -> None:
-    assert put() == {"customAttributes": {"user_id": "u1"}}
+def test_the_ids_name_the_subscription_and_are_no_attributes() -> None:
+    assert put() == {}
+    assert put(cleverpush_id="n1", user_id="someone else", tier="gold") == {"customAttributes": {"tier": "gold"}}
 
 
 def test_contact_and_profile_fields_have_names_of_their_own_and_all_else_is_an_attribute() -> None:
@@ -38,7 +39,7 @@ def test_contact_and_profile_fields_have_names_of_their_own_and_all_else_is_an_a
         "topics": ["news", "sports"],
         "country": "DE",
         "language": "de",
-        "customAttributes": {"tier": "gold", "age": 34, "user_id": "u1"},
+        "customAttributes": {"tier": "gold", "age": 34},
     }
 
 
@@ -50,9 +51,7 @@ def test_the_opt_in_form_is_sent_with_an_email_and_with_nothing_else() -> None:
 
 
 def test_blank_contact_fields_and_topics_are_not_known_and_are_left_out() -> None:
-    assert put(email="", phone=" \u200b", country="", topics="", tier="") == {
-        "customAttributes": {"tier": "", "user_id": "u1"}
-    }
+    assert put(email="", phone=" \u200b", country="", topics="", tier="") == {"customAttributes": {"tier": ""}}
 
 
 @pytest.mark.parametrize("topics", [[], "[]", "{}", "{NULL}", [None]])
@@ -68,12 +67,8 @@ def test_a_text_without_topics_does_not_say_that_there_are_none(topics: str) -> 
 def test_attributes_keep_their_type_and_nested_ones_become_text() -> None:
     attributes = put(vip=True, score=7.5, visits=3, address={"city": "Kiel"}, seen=["a", 1])["customAttributes"]
     assert attributes == {
-        "vip": True, "score": 7.5, "visits": 3, "address": '{"city":"Kiel"}', "seen": '["a",1]', "user_id": "u1",
+        "vip": True, "score": 7.5, "visits": 3, "address": '{"city":"Kiel"}', "seen": '["a",1]',
     }  # fmt: skip
-
-
-def test_a_column_named_user_id_does_not_take_the_place_of_the_id() -> None:
-    assert put(user_id="someone else")["customAttributes"] == {"user_id": "u1"}
 
 
 @pytest.mark.parametrize("field", ["email", "phone", "country", "language"])
@@ -86,10 +81,8 @@ def test_a_list_where_one_value_belongs_rejects_the_row(field: str) -> None:
     )
 
 
-def test_removing_unsubscribes_the_native_subscription() -> None:
-    assert OBJECT.remove("native1", {"email": ["not looked at"]}, FORM) == [
-        Operation(UNSUBSCRIBE, {"subscriptionId": "native1"})
-    ]
+def test_removing_unsubscribes() -> None:
+    assert OBJECT.remove({"email": ["not looked at"]}, FORM) == [Operation(UNSUBSCRIBE, {})]
 
 
 @given(ROWS)
@@ -97,14 +90,14 @@ def test_whatever_the_fields_hold_the_call_is_json_or_the_row_is_rejected(row: d
     fields = {name: value for name, value in row.items() if value is not None}
     before = copy.deepcopy(fields)
     try:
-        [operation] = OBJECT.put("u1", fields, FORM)
+        [operation] = OBJECT.put(fields, FORM)
     except RowRejected as rejected:
         judge(rejected, fields)
         return
     assert repr(fields) == repr(before)
-    assert OBJECT.put("u1", fields, FORM) == [operation]
+    assert OBJECT.put(fields, FORM) == [operation]
     json.dumps(operation.payload, allow_nan=False)
-    attributes = operation.payload["customAttributes"]
-    assert attributes["user_id"] == "u1"
+    attributes = operation.payload.get("customAttributes", {})
+    assert not attributes.keys() & {"subscription_id", "cleverpush_id", "user_id"}
     assert all(value is not None for value in [*operation.payload.values(), *attributes.values()])
     assert all(topic and topic == topic.strip() for topic in operation.payload.get("topics", []))

@@ -10,7 +10,7 @@ from destination_cleverpush.objects.shape import CleverPushObject, Fields, IdKin
 from destination_cleverpush.objects.table import OBJECTS
 from destination_cleverpush.objects.values import texts
 from destination_cleverpush.words import Action, Operation, StreamId
-from unit_tests.objects.examples import mapped, row, settings, stream
+from unit_tests.objects.examples import made, mapped, row, settings, stream
 
 
 def test_the_objects_by_name_and_as_the_form_shows_them() -> None:
@@ -30,7 +30,7 @@ def test_an_object_is_whole(found: CleverPushObject) -> None:
         assert (action.option is not None) == (len(action.routes) > 1)
 
 
-def test_which_id_each_call_takes() -> None:
+def test_how_each_call_names_its_subscription() -> None:
     assert (OBJECTS["subscriptions"].put_id, OBJECTS["subscriptions"].remove_id) == (IdKind.EXTERNAL, IdKind.NATIVE)
     assert (OBJECTS["tags"].put_id, OBJECTS["tags"].remove_id) == (IdKind.NATIVE, IdKind.NATIVE)
 
@@ -41,17 +41,17 @@ ADD_TOPIC = Action("add_topic", {"plain": "/subscription/topic/add"})
 REMOVE_TOPIC = Action("remove_topic", {"plain": "/subscription/topic/remove"})
 
 
-def _put(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:
-    return _each(ADD_TOPIC, subscription_id, fields)
+def _put(fields: Fields, settings: Settings) -> list[Operation]:
+    return _each(ADD_TOPIC, fields)
 
 
-def _remove(subscription_id: str, fields: Fields, settings: Settings) -> list[Operation]:
-    return _each(REMOVE_TOPIC, subscription_id, fields)
+def _remove(fields: Fields, settings: Settings) -> list[Operation]:
+    return _each(REMOVE_TOPIC, fields)
 
 
-def _each(action: Action, subscription_id: str, fields: Fields) -> list[Operation]:
+def _each(action: Action, fields: Fields) -> list[Operation]:
     topics = texts("topics", fields.get("topics", [])) or []
-    return [Operation(action, {"subscriptionId": subscription_id, "topicId": topic}) for topic in topics]
+    return [Operation(action, {"topicId": topic}) for topic in topics]
 
 
 TOPICS = CleverPushObject(
@@ -84,7 +84,7 @@ def test_a_third_object_is_planned_and_mapped_like_the_others(monkeypatch: pytes
             {"id": "s1", "themes": "n1, n2", "other": 1, "gone": False},
             {"id": "s2", "themes": "n1", "gone": True},
         )
-        for operation in plan.job(row(data)).script or ()
+        for operation in made(plan.job(row(data)).script)
     ]
     assert sent == [("add_topic", "s1", "n1"), ("add_topic", "s1", "n2"), ("remove_topic", "s2", "n1")]
     assert plan.identifiers({"id": "s1", "themes": "n1"}) == ("s1", ["subscription_id", "topics", "s1", "n1"])

@@ -19,18 +19,18 @@ TAGS = settings("tags")
 
 def test_one_call_per_tag() -> None:
     fields = {"subscription_id": "s1", "tags": "t1, t2,,t1", "email": "not sent"}
-    assert OBJECT.put("s1", fields, TAGS) == [
-        Operation(ADD_TAG, {"subscriptionId": "s1", "tagId": "t1"}),
-        Operation(ADD_TAG, {"subscriptionId": "s1", "tagId": "t2"}),
+    assert OBJECT.put(fields, TAGS) == [
+        Operation(ADD_TAG, {"tagId": "t1"}),
+        Operation(ADD_TAG, {"tagId": "t2"}),
     ]
-    assert OBJECT.remove("s1", fields, TAGS) == [
-        Operation(REMOVE_TAG, {"subscriptionId": "s1", "tagId": "t1"}),
-        Operation(REMOVE_TAG, {"subscriptionId": "s1", "tagId": "t2"}),
+    assert OBJECT.remove(fields, TAGS) == [
+        Operation(REMOVE_TAG, {"tagId": "t1"}),
+        Operation(REMOVE_TAG, {"tagId": "t2"}),
     ]
 
 
 def test_tags_may_be_a_list_of_texts_and_numbers() -> None:
-    assert [o.payload["tagId"] for o in OBJECT.put("s1", {"tags": [" t1 ", 7, 8.0, "", None]}, TAGS)] == [
+    assert [o.payload["tagId"] for o in OBJECT.put({"tags": [" t1 ", 7, 8.0, "", None]}, TAGS)] == [
         "t1",
         "7",
         "8",
@@ -43,21 +43,21 @@ def test_tags_may_be_a_list_of_texts_and_numbers() -> None:
 def test_a_row_without_tags_is_rejected(fields: dict[str, Any]) -> None:
     for act in (OBJECT.put, OBJECT.remove):
         with pytest.raises(RowRejected) as rejected:
-            act("s1", fields, TAGS)
+            act(fields, TAGS)
         assert (rejected.value.reason, rejected.value.sentence) == (MISSING_TAGS, "tags is missing or empty.")
 
 
 @pytest.mark.parametrize("tags", [{"id": "t1"}, [["t1"]], True, [{"id": "t1"}]])
 def test_tags_that_are_no_plain_values_are_rejected(tags: Any) -> None:
     with pytest.raises(RowRejected) as rejected:
-        OBJECT.put("s1", {"tags": tags}, TAGS)
+        OBJECT.put({"tags": tags}, TAGS)
     assert rejected.value.reason == INVALID_TAGS
 
 
 @given(JSON_VALUES.filter(lambda value: value is not None))
 def test_whatever_the_tags_hold_each_call_has_one_or_the_row_is_rejected(tags: Any) -> None:
     try:
-        operations = OBJECT.put("s1", {"tags": tags}, TAGS)
+        operations = OBJECT.put({"tags": tags}, TAGS)
     except RowRejected as rejected:
         judge(rejected, tags)
         return

@@ -77,14 +77,15 @@ def test_the_end_is_summed_up_by_reason_and_by_stream(caplog: pytest.LogCaptureF
     counts.add([delivered(1, "orders", attempts=0)])
     with caplog.at_level(logging.INFO):
         read = {USERS: 7, StreamId("orders"): 1, ORDERS: 0}
-        summarise(LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, seconds=2.0)
+        besides = {(USERS, "gone already"): 2}
+        summarise(LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, besides=besides, seconds=2.0)
     assert {record.levelname for record in caplog.records[:2]} == {"WARNING"}
     assert caplog.messages == [
         "Stream 'users': 3 rows rejected as unknown_tag. Create the tag in CleverPush.",
         "Stream 'users': 1 row rejected as missing_tags. Fill tags.",
         (
-            "Stream 'users': 7 rows read, 1 delivered (1 tags added), 4 rejected (unknown_tag 3, missing_tags 1), "
-            "2 NOT delivered, 9 calls in 2.0 s (2 rows per s)."
+            "Stream 'users': 7 rows read, 1 delivered (1 tags added, 2 gone already), 4 rejected (unknown_tag 3, "
+            "missing_tags 1), 2 NOT delivered, 9 calls in 2.0 s (2 rows per s)."
         ),
         (
             "Stream 'orders': 1 rows read, 1 delivered (1 left alone, since they needed no call), 0 rejected, "
