@@ -46,13 +46,8 @@ def _stream(configured: Mapping[str, Any]) -> Stream:
 
 
 def _not_carried_out(stream: Stream) -> Failure | None:
-    if stream.object_name is not None:
-        return config_error(
-            f"Stream '{stream.id}' is to become the object '{stream.object_name}' (data activation), which this "
-            "version of the destination does not carry out. Use a connection without object mapping."
-        )
     mode = stream.destination_sync_mode
-    if mode is not None and mode not in _MODES:
+    if stream.object_name is None and mode is not None and mode not in _MODES:
         return config_error(
             f"Stream '{stream.id}' has the destination sync mode '{mode}', which this destination does not carry out. "
             f"Choose one of: {', '.join(sorted(_MODES))}."

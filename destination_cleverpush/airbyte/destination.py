@@ -39,7 +39,8 @@ from destination_cleverpush.checks import check_connection
 from destination_cleverpush.config import Config, load_spec, parse_config
 from destination_cleverpush.dead_letter import replay
 from destination_cleverpush.errors import Failure, config_error, system_error
-from destination_cleverpush.objects.settings import AudienceMode
+from destination_cleverpush.objects.activation import stream_settings
+from destination_cleverpush.objects.settings import AudienceMode, Settings
 from destination_cleverpush.sync import Sync
 from destination_cleverpush.words import Stream, StreamId
 
@@ -183,14 +184,14 @@ def _sync(config: Config, streams: Sequence[Stream]) -> Sync:
     sync = Sync(config, streams, logger)
     for stream in streams:
         if is_truncated(stream):
-            _tell_truncated(stream.id, config)
+            _tell_truncated(stream.id, stream_settings(config.objects, stream))
     return sync
 
 
-def _tell_truncated(stream: StreamId, config: Config) -> None:
-    if config.objects.audience_mode is AudienceMode.MIRROR:
+def _tell_truncated(stream: StreamId, settings: Settings) -> None:
+    if settings.audience_mode is AudienceMode.MIRROR:
         level = logging.INFO
-        advice = f"Mirror removes the rows that the column '{config.objects.removed_field}' marks, and no others."
+        advice = f"Mirror removes the rows that the column '{settings.removed_field}' marks, and no others."
     else:
         level = logging.WARNING
         advice = "Use the audience sync mode Mirror to remove rows that are marked as removed."

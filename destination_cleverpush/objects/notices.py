@@ -113,7 +113,8 @@ class ColumnNotices:
 def _sources(settings: Settings) -> list[tuple[str, str]]:
     """The columns that the user named, and the field or the purpose of each."""
     named = [(m.source, m.destination) for m in settings.field_mapping]
-    if settings.audience_mode is not AudienceMode.REMOVE and not is_airbytes_marker(settings.removed_field):
+    optional = settings.mapped_by_platform or is_airbytes_marker(settings.removed_field)
+    if settings.audience_mode is not AudienceMode.REMOVE and not optional:
         named.append((settings.removed_field, _MARKER))
     return named
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from destination_cleverpush.errors import config_error
+from destination_cleverpush.objects.activation import stream_settings, tell_ignored
 from destination_cleverpush.objects.guard import RemovalGuard
 from destination_cleverpush.objects.identity import Who, mixed_ids, required_fields, shown, whom
 from destination_cleverpush.objects.known import Identities
@@ -116,7 +117,7 @@ class StreamPlan:
         self._notices.end()
 
     def _script(self, who: Who, call: IdKind, operations: list[Operation], *, removes: bool) -> Script:
-        if call is IdKind.EXTERNAL:
+        if call is IdKind.EXTERNAL and (removes or not self._settings.only_existing):
             return by_own_id(operations, who, self._identities, self.stream)
         return by_native_id(
             operations,
@@ -183,11 +184,16 @@ def plan_streams(
         identities: what the sync knows of IDs, the same for all streams.
 
     Raises:
-        Failure: `config_error`: the field mapping cannot work, or not with the stream's schema.
+        Failure: `config_error`: the field mapping cannot work, or not with the stream's schema, or the object that the
+            platform maps a stream to cannot.
     """
-    _check_required(settings)
+    if any(stream.object_name is None for stream in streams):
+        _check_required(settings)
+    tell_ignored(settings, streams, tell)
     identities = identities or Identities(settings.subscription_id_kind)
-    plans = {stream.id: StreamPlan(settings, stream, tell, now, identities) for stream in streams}
+    plans = {
+        stream.id: StreamPlan(stream_settings(settings, stream), stream, tell, now, identities) for stream in streams
+    }
     _tell_mixed_ids(settings, all(plan.gives_both_ids for plan in plans.values()), tell)
     return plans
 

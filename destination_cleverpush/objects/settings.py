@@ -46,6 +46,8 @@ class Settings:
         max_removal_ratio: the highest share of rows that may be marked as removed.
         removed_values: where given, these values of the removed marker, in any case, mean removed, and no others do.
         subscription_id_kind: what `subscription_id` is.
+        mapped_by_platform: columns have the fields' names already, and a removed marker only if one was mapped.
+        only_existing: subscriptions that the channel does not have are not created.
     """
 
     object_type: str
@@ -57,3 +59,5 @@ class Settings:
     max_removal_ratio: float = 0.5
     removed_values: tuple[str, ...] | None = None
     subscription_id_kind: SubscriptionIdKind = SubscriptionIdKind.BY_CALL
+    mapped_by_platform: bool = False
+    only_existing: bool = False

@@ -73,4 +73,5 @@ OBJECT = CleverPushObject(
     put=put,
     remove=remove,
     absent_is_removed=True,
+    can_update=True,
 )

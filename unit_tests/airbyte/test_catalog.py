@@ -93,11 +93,10 @@ def test_a_sync_mode_that_is_not_carried_out_is_named_with_those_that_are(mode: 
     )
 
 
-def test_data_activation_is_not_carried_out() -> None:
-    assert complaint(with_(destination_object_name="tags")) == (
-        "Stream 'users' is to become the object 'tags' (data activation), which this version of the destination does "
-        "not carry out. Use a connection without object mapping."
-    )
+@pytest.mark.parametrize("mode", ["append", "append_dedup", "update", "soft_delete"])
+def test_a_stream_that_the_platform_maps_names_its_object(mode: str) -> None:
+    (stream,) = read_catalog(with_(destination_object_name="tags", destination_sync_mode=mode))
+    assert (stream.object_name, stream.destination_sync_mode) == ("tags", mode)
 
 
 @pytest.mark.parametrize(
