@@ -31,7 +31,8 @@ def test_spec_prints_the_form_as_it_is_shipped() -> None:
     shipped = json.loads(files("destination_cleverpush").joinpath("spec.json").read_text(encoding="utf-8"))
     assert (done.returncode, done.stderr, message["type"]) == (0, "", "SPEC")
     assert message["spec"]["connectionSpecification"] == shipped["connectionSpecification"]
-    assert message["spec"]["supported_destination_sync_modes"] == ["append", "append_dedup", "overwrite"]
+    modes = ["append", "append_dedup", "overwrite", "update", "soft_delete"]
+    assert message["spec"]["supported_destination_sync_modes"] == modes
 
 
 def test_a_wrong_command_line_ends_with_its_usage(connector: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The connector as Airbyte's CDK sees it: spec, check and write."""
+"""The connector as Airbyte's CDK sees it: spec, check and write; and the console commands."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from airbyte_cdk.models.airbyte_protocol_serializers import ConnectorSpecificati
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
 from destination_cleverpush.airbyte.catalog import is_truncated, read_catalog
+from destination_cleverpush.airbyte.discover import catalog_line, destination_catalog
 from destination_cleverpush.airbyte.lines import LineParser, Message, read_lines
 from destination_cleverpush.airbyte.messages import OutputLogHandler, error_trace, traced
 from destination_cleverpush.airbyte.output import Output, OutputClosed
@@ -95,16 +96,17 @@ class DestinationCleverpush(Destination):
             raise traced(failure) from None
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
-        """The command line: spec, check, write or replay. A wrong one ends with a usage line, as argparse has it."""
+        """The command line. A wrong one ends with a usage line, as argparse has it."""
         parser = argparse.ArgumentParser(
             prog="destination-cleverpush",
             description="An Airbyte destination that keeps the subscriptions and tags of a CleverPush channel in step.",
         )
-        commands = parser.add_subparsers(dest="command", required=True, metavar="{spec,check,write,replay}")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         commands.add_parser("spec", help="print the configuration form as an Airbyte SPEC message")
         check = commands.add_parser("check", help="try the configuration against CleverPush")
+        discover = commands.add_parser("discover", help="print the objects and fields that a connection can map to")
         write = commands.add_parser("write", help="deliver the Airbyte messages that arrive on standard input")
-        for command in (check, write):
+        for command in (check, discover, write):
             command.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
         write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
         replay.add_arguments(
@@ -160,6 +162,9 @@ class DestinationCleverpush(Destination):
         update_secrets([*secrets, *(secret.strip() for secret in secrets)])
         if parsed.command == "check":
             yield [_line(self._run_check(config))]
+            return
+        if parsed.command == "discover":
+            yield [catalog_line(destination_catalog(config, logger))]
             return
         if sys.stdin is None:
             raise system_error("Standard input is closed: there are no messages to deliver.")

@@ -38,6 +38,7 @@ class CleverPushObject:
             :class:`destination_cleverpush.words.RowRejected`.
         remove: the calls that take it away. May raise the same.
         absent_is_removed: where there is no such subscription, there is nothing to remove; else the row is rejected.
+        has_attributes: fields of other names are custom attributes; else they are not looked at.
         can_update: rows can be kept to subscriptions that the channel has already.
     """
 
@@ -52,4 +53,5 @@ class CleverPushObject:
     put: Callable[[Fields, Settings], list[Operation]]
     remove: Callable[[Fields, Settings], list[Operation]]
     absent_is_removed: bool = False
+    has_attributes: bool = False
     can_update: bool = False

@@ -73,5 +73,6 @@ OBJECT = CleverPushObject(
     put=put,
     remove=remove,
     absent_is_removed=True,
+    has_attributes=True,
     can_update=True,
 )

@@ -334,7 +334,7 @@ def test_the_key_is_hidden_in_the_log_whoever_tells_it(
     assert found[0]["log"]["message"] == "It is '****'."
 
 
-@pytest.mark.parametrize("args", [[], ["discover"], ["write", "--config", "x"], ["check"]])
+@pytest.mark.parametrize("args", [[], ["discover"], ["unknown"], ["write", "--config", "x"], ["check"]])
 def test_a_wrong_command_line_ends_with_code_2(args: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         DestinationCleverpush().run(args)
