@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
 from destination_cleverpush.api.client import WITNESS, Client
@@ -22,10 +22,11 @@ from destination_cleverpush.delivery.engine import Engine
 from destination_cleverpush.errors import Failure, system_error, transient_error
 from destination_cleverpush.objects.known import Identities
 from destination_cleverpush.objects.plan import StreamPlan, plan_streams
+from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.progress import Progress, summarise
 from destination_cleverpush.settlement.settlement import Settlement
-from destination_cleverpush.words import Complete, DueState, Job, Operation, Row, State, Stream, StreamId
+from destination_cleverpush.words import Complete, DueState, Job, Operation, Pulse, Row, State, Stream, StreamId
 
 CANCEL_GRACE_SECONDS = 4.0
 """How long a cancelled sync waits for what is on its way: a second less than a SIGTERM takes to have its effect."""
@@ -106,6 +107,25 @@ class Sync:
             failure = self._settlement.at_the_end(self._read)
         if failure is not None:
             raise failure
+
+    @property
+    def counts(self) -> Counts:
+        """What has become of the rows so far."""
+        return self._settlement.counts
+
+    @property
+    def calls(self) -> Mapping[StreamId, int]:
+        """Calls that were made so far, by stream."""
+        return self._dispatcher.calls
+
+    @property
+    def read(self) -> Mapping[StreamId, int]:
+        """Rows that were read so far, of every stream."""
+        return self._read
+
+    def pulse(self) -> Pulse:
+        """How delivery is doing."""
+        return self._engine.pulse()
 
     def cancel(self, why: str = "The sync was cancelled.") -> None:
         """End the sync soon: for SIGTERM. Call it from any thread, but not from a signal handler."""

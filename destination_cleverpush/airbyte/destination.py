@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -30,13 +32,14 @@ from airbyte_cdk.models import (
 from airbyte_cdk.models.airbyte_protocol_serializers import ConnectorSpecificationSerializer
 from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
+from destination_cleverpush.airbyte import send
 from destination_cleverpush.airbyte.catalog import is_truncated, read_catalog
 from destination_cleverpush.airbyte.discover import catalog_line, destination_catalog
 from destination_cleverpush.airbyte.lines import LineParser, Message, read_lines
 from destination_cleverpush.airbyte.messages import OutputLogHandler, error_trace, traced
 from destination_cleverpush.airbyte.output import Output, OutputClosed
 from destination_cleverpush.airbyte.states import with_stats
-from destination_cleverpush.checks import check_connection
+from destination_cleverpush.checks import check_connection, steps
 from destination_cleverpush.config import Config, load_spec, parse_config
 from destination_cleverpush.dead_letter import replay
 from destination_cleverpush.errors import Failure, config_error, system_error
@@ -109,6 +112,14 @@ class DestinationCleverpush(Destination):
         for command in (check, discover, write):
             command.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
         write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        sent = commands.add_parser("send", help="deliver the rows of a file, without a catalog")
+        send.add_arguments(sent)
+        for command in (write, sent):
+            command.add_argument("--fail-on-rejected", action="store_true", help="end with code 1 if a row is rejected")
+        sent.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
+        for command in (check, discover, write, sent):
+            command.add_argument("--json", action="store_true", help="print Airbyte's lines at a terminal, too")
+        parser.add_argument("--version", action="version", version=f"%(prog)s {version('destination-cleverpush')}")
         replay.add_arguments(
             commands.add_parser("replay", help="print stored rejected rows as Airbyte records, to be written again")
         )
@@ -121,9 +132,12 @@ class DestinationCleverpush(Destination):
             SystemExit: with code 1 after a failure, which was told in a TRACE message; 2 for a wrong command line.
         """
         parsed = self.parse_args(args)
-        output = Output(sys.stdout)
-        logger.handlers, logger.propagate = [OutputLogHandler(output)], False
         logger.setLevel(logging.DEBUG if os.environ.get("LOG_LEVEL", "").lower() == "debug" else logging.INFO)
+        logger.propagate = False
+        output = Output(sys.stdout)
+        if not getattr(parsed, "json", True) and sys.stdout.isatty():
+            raise SystemExit(self._show(parsed, output))
+        logger.handlers = [OutputLogHandler(output)]
         failure: Failure | None = None
         stack: str | None = None
         try:
@@ -156,25 +170,66 @@ class DestinationCleverpush(Destination):
         if parsed.command == "replay":
             yield from ([line] for line in replay.run(parsed, _store_settings))
             return
-        config = _read_json_object(parsed.config, "configuration")
-        # Registered with the log's filter before anything can print them, with and without pasted blanks.
-        secrets = [str(secret) for secret in get_secrets(load_spec()["connectionSpecification"], config)]
-        update_secrets([*secrets, *(secret.strip() for secret in secrets)])
+        config = _read_config(parsed.config)
         if parsed.command == "check":
             yield [_line(self._run_check(config))]
             return
         if parsed.command == "discover":
             yield [catalog_line(destination_catalog(config, logger))]
             return
-        if sys.stdin is None:
-            raise system_error("Standard input is closed: there are no messages to deliver.")
-        streams = read_catalog(_read_json_object(parsed.catalog, "catalog"))
+        streams, messages, _ = _input(parsed)
         sync = _sync(parse_config(config), streams)
         _cancel_on_signals(sync, output)
         output.when_broken(sync.cancel)
-        parser = _parser(streams)
+        yield from _written(sync, messages)
+        _judge(parsed, sync)
+
+    def _show(self, parsed: argparse.Namespace, output: Output) -> int:
+        """Run a command for people; returns its exit code."""
+        from destination_cleverpush.airbyte.terminal import Terminal, TerminalHandler  # noqa: PLC0415 - takes a while
+
+        terminal = Terminal()
+        logger.handlers = [TerminalHandler(terminal)]
         try:
-            yield from _written(sync, parser.parse(read_lines(cast(BinaryIO, sys.stdin.buffer))))
+            raw = _read_config(parsed.config)
+            if parsed.command == "discover":
+                terminal.discover(destination_catalog(raw, logger))
+                return 0
+            config = replace(parse_config(raw), progress_interval_seconds=0.0)
+            if parsed.command == "check":
+                terminal.say("good", "every field is as the form wants it", "Configuration")
+                return 0 if terminal.check(steps(config, logger.log)) else 1
+            streams, messages, share = _input(parsed)
+            sync = _sync(config, streams)
+            _cancel_on_signals(sync, output)
+            terminal.deliver(sync, messages, share)
+            _judge(parsed, sync)
+        except Failure as failure:
+            terminal.fail(failure)
+            return 1
+        except Exception as error:  # noqa: BLE001 - told whatever it is
+            terminal.fail(_unforeseen(error))
+            terminal.console.print("".join(traceback.format_tb(error.__traceback__)), style="dim", markup=False)
+            return 1
+        return 0
+
+
+def _input(
+    parsed: argparse.Namespace,
+) -> tuple[list[Stream], Iterator[Sequence[Message]], Callable[[], float] | None]:
+    """What is to be delivered: its streams, its messages, and how much of it has been read, where that is known."""
+    if parsed.command == "send":
+        source = send.open_source(parsed.file)
+        stream = send.stream_of(parsed, source)
+        return [stream], send.messages(stream.id, source, complete=parsed.complete), source.share
+    if sys.stdin is None:
+        raise system_error("Standard input is closed: there are no messages to deliver.")
+    streams = read_catalog(_read_json_object(parsed.catalog, "catalog"))
+    parser = _parser(streams)
+
+    def messages() -> Iterator[Sequence[Message]]:
+        try:
+            yield from parser.parse(read_lines(cast(BinaryIO, sys.stdin.buffer)))
         finally:
             if parser.passed_over:
                 logger.warning(
@@ -183,6 +238,29 @@ class DestinationCleverpush(Destination):
                     parser.passed_over,
                     "" if parser.passed_over == 1 else "s",
                 )
+
+    share = None
+    with suppress(AttributeError, OSError):
+        share = send.share_read(sys.stdin.fileno())
+    return streams, messages(), share
+
+
+def _judge(parsed: argparse.Namespace, sync: Sync) -> None:
+    """Fail where the user wants rejected rows to be a failure of the command."""
+    if parsed.fail_on_rejected and (rejected := sync.counts.total.rejected.total()):
+        raise config_error(
+            f"{rejected} row{' was' if rejected == 1 else 's were'} rejected, and --fail-on-rejected makes that a "
+            "failure. All other rows were delivered."
+        )
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """The configuration file, whose secrets no log line and no failure shows from now on."""
+    config = _read_json_object(path, "configuration")
+    # With and without pasted blanks.
+    secrets = [str(secret) for secret in get_secrets(load_spec()["connectionSpecification"], config)]
+    update_secrets([*secrets, *(secret.strip() for secret in secrets)])
+    return config
 
 
 def _sync(config: Config, streams: Sequence[Stream]) -> Sync:

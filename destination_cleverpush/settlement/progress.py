@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.words import Action, Pulse, StreamId
 
+SUMMARY = "of_the_summary"
+"""The attribute that log records of the summary have, so that whoever shows it otherwise can leave them out."""
+
 
 class Progress:
     """A line about the sync's progress, quiet while nothing changes and no state waits for long.
@@ -91,6 +94,7 @@ def summarise(
                 "" if count == 1 else "s",
                 reason.code,
                 reason.advice,
+                extra={SUMMARY: True},
             )
     for stream, rows in read.items():
         c = counts.of(stream)
@@ -111,6 +115,7 @@ def summarise(
             calls.get(stream, 0),
             seconds,
             c.settled / max(seconds, 0.001),
+            extra={SUMMARY: True},
         )
 
 
