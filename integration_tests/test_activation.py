@@ -14,12 +14,12 @@ from integration_tests.simulator.process import Simulator
 KEY = [["subscription_id"]]
 
 
-def activated(name: str, object_name: str, mode: str, properties: dict[str, Any] | None, **generation: int) -> Message:
+def activated(name: str, object_name: str, mode: str, properties: dict[str, Any] | None, **generation: Any) -> Message:
     """A configured stream of a connection with object mapping."""
     schema = {"type": "object", "properties": properties} if properties is not None else None
-    found = stream(name, mode=mode, schema={}, **generation)
+    found = stream(name, mode=mode)
     found["stream"]["json_schema"] = schema
-    return {**found, "destination_object_name": object_name, "primary_key": KEY}
+    return {**found, **generation, "destination_object_name": object_name, "primary_key": KEY}
 
 
 def test_two_streams_feed_two_objects_with_renamed_columns_and_a_null_schema(
@@ -35,8 +35,15 @@ def test_two_streams_feed_two_objects_with_renamed_columns_and_a_null_schema(
     configured = catalog(
         activated("people", "subscriptions", "append_dedup", profile),
         # a full refresh that is to replace comes as append, with the generation raised
-        activated("segments", "tags", "append", {"subscription_id": None, "tags": None}, generation_id=4, sync_id=9)
-        | {"minimum_generation_id": 4},
+        activated(
+            "segments",
+            "tags",
+            "append",
+            {"subscription_id": None, "tags": None},
+            generation_id=4,
+            minimum_generation_id=4,
+            sync_id=9,
+        ),
         activated("gone", "tags", "soft_delete", None),
     )
     result = run_write(
