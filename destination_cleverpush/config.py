@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,6 +111,28 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         max_requests_per_second=advanced.get("max_requests_per_second"),
         progress_interval_seconds=float(advanced["progress_interval_seconds"]),
     )
+
+
+def unknown_keys(raw: Mapping[str, Any]) -> list[str]:
+    """A sentence for each key of a configuration that the form does not have: it is not looked at."""
+    return list(_unknown_keys(load_spec()["connectionSpecification"], raw, ""))
+
+
+def _unknown_keys(schema: Mapping[str, Any], raw: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    options = [schema, *schema.get("oneOf", ())]
+    properties: dict[str, Any] = {}
+    for option in options:
+        properties |= option.get("properties", {})
+    for name, value in raw.items():
+        if name not in properties:
+            like = f" Did you mean '{prefix}{close[0]}'?" if (close := get_close_matches(name, properties, 1)) else ""
+            yield f"The configuration has a key '{prefix}{name}', which the form does not have: it is ignored.{like}"
+        elif isinstance(value, Mapping):
+            yield from _unknown_keys(properties[name], value, f"{prefix}{name}.")
+        elif isinstance(value, list) and "items" in properties[name]:
+            for number, part in enumerate(value):
+                if isinstance(part, Mapping):
+                    yield from _unknown_keys(properties[name]["items"], part, f"{prefix}{name}.{number}.")
 
 
 def _is_number(_checker: object, value: Any) -> bool:

@@ -12,21 +12,23 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from importlib.metadata import version
 
 from destination_cleverpush.api.client import WITNESS, Client
 from destination_cleverpush.config import Config
 from destination_cleverpush.dead_letter.rows import sync_label
-from destination_cleverpush.dead_letter.store import DeadLetterStore
+from destination_cleverpush.dead_letter.store import DeadLetterStore, told_place
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.delivery.engine import Engine
 from destination_cleverpush.errors import Failure, system_error, transient_error
 from destination_cleverpush.objects.known import Identities
 from destination_cleverpush.objects.plan import StreamPlan, plan_streams
+from destination_cleverpush.settlement.calls import CallLog
 from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.policy import Policy
-from destination_cleverpush.settlement.progress import Progress, summarise
+from destination_cleverpush.settlement.progress import SUMMARY, Progress, closing, summarise
 from destination_cleverpush.settlement.settlement import Settlement
-from destination_cleverpush.words import Complete, DueState, Job, Operation, Pulse, Row, State, Stream, StreamId
+from destination_cleverpush.words import Answer, Complete, DueState, Job, Operation, Pulse, Row, State, Stream, StreamId
 
 CANCEL_GRACE_SECONDS = 4.0
 """How long a cancelled sync waits for what is on its way: a second less than a SIGTERM takes to have its effect."""
@@ -39,6 +41,9 @@ class Sync:
         config: as the user filled in the form.
         streams: that the source may send rows of.
 
+    Attributes:
+        ending: how it ended, in a sentence; empty before that.
+
     Raises:
         Failure: `config_error`, before the first row, where the streams or the mapping cannot work.
     """
@@ -47,12 +52,13 @@ class Sync:
         self._config = config
         self._streams = streams
         self._logger = logger
+        self._call_log = CallLog(logger, lambda: self._engine.pulse().pace, clock=time.monotonic)
         self._settlement = Settlement(
             Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
         )
         self._identities = Identities(config.objects.subscription_id_kind, self._settlement.tell)
         self._plans = plan_streams(config.objects, streams, logger.log, identities=self._identities)
-        self._client = Client(config.api)
+        self._client = Client(config.api, logger.info)
         self._dispatcher = Dispatcher(
             Bounds(config.max_concurrency, config.max_requests_per_second),
             self._settlement.settled,
@@ -60,11 +66,12 @@ class Sync:
         )
         self._engine = Engine(
             self._dispatcher,
-            self._client.send,
+            self._send,
             config.max_concurrency,
             grace_seconds=2 * config.api.request_timeout_seconds,
             bell=self._settlement.ring,
         )
+        self._kept = None if config.rejected_records is None else told_place(config.rejected_records)
         if config.rejected_records is not None:
             label = sync_label(
                 next((s.sync_id for s in streams if s.sync_id is not None), None), datetime.now(timezone.utc)
@@ -74,6 +81,7 @@ class Sync:
             )
         self._read = {stream.id: 0 for stream in streams}
         self._complete: set[StreamId] = set()
+        self.ending = ""
 
     def run(self, batches: Iterable[Sequence[Row | State | Complete]]) -> Iterator[list[DueState]]:
         """Deliver the rows; yield the states that may leave, in order.
@@ -84,6 +92,7 @@ class Sync:
         started = time.monotonic()
         seconds = self._config.progress_interval_seconds
         progress = Progress(self._logger, self._settlement.counts, self._read, self._engine.pulse, clock=time.monotonic)
+        self._tell_opening()
         self._engine.start(lambda: self._feed(batches))
         failure: Failure | None = None
         try:
@@ -105,6 +114,7 @@ class Sync:
         if failure is None:
             self._tell_early_end()  # after a failure of ours, it was not the source that ended early
             failure = self._settlement.at_the_end(self._read)
+        self._tell_closing(time.monotonic() - started, failed=failure is not None)
         if failure is not None:
             raise failure
 
@@ -132,6 +142,30 @@ class Sync:
         failure = transient_error(f"{why} Rows that were not delivered will be sent with the next attempt.")
         self._engine.stop(failure, CANCEL_GRACE_SECONDS)
         self._settlement.hurry(CANCEL_GRACE_SECONDS)
+
+    def _send(self, operation: Operation) -> Answer:
+        answer = self._client.send(operation)
+        self._call_log.answered(operation, answer)
+        return answer
+
+    def _tell_opening(self) -> None:
+        api = self._config.api
+        self._logger.info(
+            "destination-cleverpush %s: to the channel %s at %s. %s",
+            version("destination-cleverpush"),
+            api.channel_id,
+            api.base_url,
+            "Rejected rows are " + ("not kept." if self._kept is None else f"kept in {self._kept}."),
+        )
+        for plan in self._plans.values():
+            self._logger.info(plan.described)
+
+    def _tell_closing(self, seconds: float, *, failed: bool) -> None:
+        counts, read = self._settlement.counts.total, sum(self._read.values())
+        rejected = counts.rejected.total()
+        self.ending = closing(counts, read, self._engine.pulse(), seconds, failed=failed, kept=self._kept)
+        level = logging.WARNING if rejected or failed else logging.INFO
+        self._logger.log(level, self.ending, extra={SUMMARY: True})
 
     def _feed(self, batches: Iterable[Sequence[Row | State | Complete]]) -> None:
         for batch in batches:

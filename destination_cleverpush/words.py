@@ -255,6 +255,7 @@ class Pulse(NamedTuple):
         paused_seconds: how long nothing could start since CleverPush asked for it, so far.
         oldest_state_seconds: how long the oldest state has waited, 0 where none waits.
         cause: what the rows on their way wait for.
+        pace: calls per second that may start; None where only the answers limit them.
     """
 
     calls: int
@@ -265,6 +266,7 @@ class Pulse(NamedTuple):
     paused_seconds: float
     oldest_state_seconds: float
     cause: str
+    pace: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

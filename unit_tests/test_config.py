@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from destination_cleverpush.api.settings import Settings as ApiSettings
-from destination_cleverpush.config import load_spec, parse_config
+from destination_cleverpush.config import load_spec, parse_config, unknown_keys
 from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.objects.settings import AudienceMode, FieldMapping, SubscriptionIdKind
 from destination_cleverpush.objects.table import OBJECTS
@@ -314,3 +314,21 @@ def _judge(error: Failure) -> None:
     assert error.kind is FailureKind.CONFIG
     assert error.message.startswith("The configuration ")
     assert error.message.endswith(".")
+
+
+def test_keys_that_the_form_does_not_have_are_named_with_the_nearest_that_it_has() -> None:
+    raw = raw_config(audience_mod="mirror", zzz=1, rejected_records={"storage_type": "s3", "s3_bucket": "b"})
+    raw["advanced"]["max_concurency"] = 3
+    raw["field_mapping"] = [{"source": "a", "destination": "email", "sorce": "b"}]
+    ignored = "which the form does not have: it is ignored."
+    assert unknown_keys(raw) == [
+        f"The configuration has a key 'advanced.max_concurency', {ignored} Did you mean 'advanced.max_concurrency'?",
+        f"The configuration has a key 'audience_mod', {ignored} Did you mean 'audience_mode'?",
+        f"The configuration has a key 'zzz', {ignored}",
+        (
+            f"The configuration has a key 'rejected_records.s3_bucket', {ignored} Did you mean "
+            "'rejected_records.s3_bucket_name'?"
+        ),
+        f"The configuration has a key 'field_mapping.0.sorce', {ignored} Did you mean 'field_mapping.0.source'?",
+    ]
+    assert unknown_keys(raw_config()) == []

@@ -40,7 +40,7 @@ from destination_cleverpush.airbyte.messages import OutputLogHandler, error_trac
 from destination_cleverpush.airbyte.output import Output, OutputClosed
 from destination_cleverpush.airbyte.states import with_stats
 from destination_cleverpush.checks import check_connection, steps
-from destination_cleverpush.config import Config, load_spec, parse_config
+from destination_cleverpush.config import Config, load_spec, parse_config, unknown_keys
 from destination_cleverpush.dead_letter import replay
 from destination_cleverpush.errors import Failure, config_error, system_error
 from destination_cleverpush.objects.activation import stream_settings
@@ -171,6 +171,8 @@ class DestinationCleverpush(Destination):
             yield from ([line] for line in replay.run(parsed, _store_settings))
             return
         config = _read_config(parsed.config)
+        for sentence in unknown_keys(config):
+            logger.warning(sentence)
         if parsed.command == "check":
             yield [_line(self._run_check(config))]
             return
@@ -192,6 +194,8 @@ class DestinationCleverpush(Destination):
         logger.handlers = [TerminalHandler(terminal)]
         try:
             raw = _read_config(parsed.config)
+            for sentence in unknown_keys(raw):
+                logger.warning(sentence)
             if parsed.command == "discover":
                 terminal.discover(destination_catalog(raw, logger))
                 return 0

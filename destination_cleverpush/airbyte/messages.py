@@ -28,7 +28,11 @@ class OutputLogHandler(logging.Handler):
         # The CDK's formatter refuses half characters (lone surrogates), which a row may hold.
         told = copy(record)  # the record itself belongs to all handlers
         told.msg, told.args = record.getMessage().encode("utf-8", "backslashreplace").decode(), None
-        self._output.tell(self.format(told))
+        if record.levelno < logging.INFO:  # the CDK makes a line of its own kind of these, which is none of Airbyte's
+            log = {"level": "DEBUG", "message": filter_secrets(told.msg)}
+            self._output.tell(json.dumps({"type": "LOG", "log": log}))
+        else:
+            self._output.tell(self.format(told))
 
 
 def error_trace(failure: Failure, now: float, stack: str | None = None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -18,7 +17,7 @@ from rich.text import Text
 from destination_cleverpush.airbyte.lines import Message
 from destination_cleverpush.checks import Step
 from destination_cleverpush.errors import Failure, FailureKind
-from destination_cleverpush.settlement.progress import SUMMARY
+from destination_cleverpush.settlement.progress import SUMMARY, refused_names
 from destination_cleverpush.sync import Sync
 
 _WIDEST = 120
@@ -100,7 +99,7 @@ class Terminal:
                 for due in sync.run(messages):
                     states += len(due)
         finally:
-            self._tell_end(sync, time.monotonic() - started, states)
+            self._tell_end(sync, states)
 
     # --- sentences
 
@@ -120,16 +119,15 @@ class Terminal:
         """What ended the command."""
         self.say("bad", f"{failure.message} {_AGAIN[failure.kind]}".rstrip(), "Failed")
 
-    def _tell_end(self, sync: Sync, seconds: float, states: int) -> None:
+    def _tell_end(self, sync: Sync, states: int) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("Stream", overflow="fold")
         for title in ("Read", "Delivered", "No call", "Rejected", "Open", "Calls"):
             table.add_column(title, justify="right", no_wrap=True)
-        reasons: Counter[Any] = Counter()
+        total = sync.counts.total
         for stream, read in sync.read.items():
             counts = sync.counts.of(stream)
             rejected, undelivered = counts.rejected.total(), read - counts.settled
-            reasons += counts.rejected
             table.add_row(
                 str(stream),
                 f"{read:,}",
@@ -140,13 +138,11 @@ class Terminal:
                 f"{sync.calls.get(stream, 0):,}",
             )
         self.console.print("", table, "")
-        for reason, count in reasons.most_common():
-            self.say("bad", f"{count:,} row{'' if count == 1 else 's'} {reason.code}: {reason.advice}")
-        total = sync.counts.total
-        told = f"{total.delivered:,} rows delivered, {total.rejected.total():,} rejected, in {seconds:.1f} s"
-        if states:
-            told += f"; {states:,} state{'' if states == 1 else 's'} confirmed"
-        self.say("mind" if total.rejected else "good", f"{told}.")
+        for reason, count in total.rejected.most_common():
+            rows = f"{count:,} row{'' if count == 1 else 's'}"
+            self.say("bad", f"{reason.code}: {rows}{refused_names(total, reason)}. {reason.advice}")
+        confirmed = f" {states:,} state{'' if states == 1 else 's'} confirmed." if states else ""
+        self.say("mind" if total.rejected else "good", sync.ending + confirmed)
 
 
 class TerminalHandler(logging.Handler):

@@ -180,7 +180,7 @@ class Client:
             found = finding(reply, path, self._control)
             if found is Finding.UNSURE:
                 return _undecided(f"answered {status}, which may mean that it has no such route", status), status
-            if found is Finding.HERE:
+            if found is Finding.HERE and self._routes.settled(action) is None:
                 self._routes.settle(action, path)
                 self._tell(f"CleverPush takes {action.name} at {path}.")
             if found is not Finding.GONE:

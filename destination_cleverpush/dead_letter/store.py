@@ -15,7 +15,7 @@ from destination_cleverpush.dead_letter.rows import encode, folder, part_name
 from destination_cleverpush.errors import Failure, system_error, transient_error
 from destination_cleverpush.storage.local import ephemeral_warning
 from destination_cleverpush.storage.objects import CHECK_PATIENCE, SYNC_PATIENCE, Objects, open_objects
-from destination_cleverpush.storage.settings import LocalSettings, Settings
+from destination_cleverpush.storage.settings import GcsSettings, LocalSettings, S3Settings, Settings
 from destination_cleverpush.words import Job, RejectedRow, StreamId
 
 NAME = "The dead letter store"
@@ -185,6 +185,20 @@ class DeadLetterStore:
     def _put(self, part: _Part) -> None:
         name = part_name(part.folder, self._started, part.token, part.number)
         self._objects.put(name, bytes(part.content))
+
+
+def told_place(settings: Settings) -> str:
+    """Where rejected rows are kept, for the log."""
+    if isinstance(settings, LocalSettings):
+        return settings.destination_path
+    if isinstance(settings, S3Settings):
+        root = f"s3://{settings.s3_bucket_name}"
+    elif isinstance(settings, GcsSettings):
+        root = f"gs://{settings.gcs_bucket_name}"
+    else:
+        root = f"the container {settings.azure_blob_storage_container_name} of "
+        root += settings.azure_blob_storage_account_name
+    return f"{root}/{settings.bucket_path.strip('/')}".rstrip("/")
 
 
 def probe(settings: Settings, patience: timedelta = CHECK_PATIENCE) -> None:

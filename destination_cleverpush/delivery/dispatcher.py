@@ -271,6 +271,7 @@ class Dispatcher:
             paused_seconds=self.throttle.waited,
             oldest_state_seconds=0.0 if oldest is None else now - oldest,
             cause=self._cause(now),
+            pace=self.throttle.pace(now),
         )
 
     # --- inside

@@ -58,8 +58,7 @@ class Throttle:
         """A request starts. Requests are spread evenly; a late one may be made up for within a fiftieth of a second."""
         self._pace.started(now)
         if self.paces:
-            rate = min(self._pace.rate(now) or float("inf"), self._cap or float("inf"))
-            self._next = max(self._next, now - self._tuning.lag_seconds) + 1 / rate
+            self._next = max(self._next, now - self._tuning.lag_seconds) + 1 / (self.pace(now) or float("inf"))
 
     def taken(self, started: float) -> None:
         """The server took a request that started then."""
@@ -100,6 +99,11 @@ class Throttle:
     def paces(self) -> bool:
         """Whether a learned or configured pace spreads the requests after a pause."""
         return self._pace.known or self._cap is not None
+
+    def pace(self, now: float) -> float | None:
+        """The requests per second that may start, learned or configured; None where there is no such limit."""
+        rate = min(self._pace.rate(now) or float("inf"), self._cap or float("inf"))
+        return None if rate == float("inf") else rate
 
     def _backoff(self) -> float:
         doubled = self._tuning.backoff_base_seconds * 2.0 ** min(self._refusals_in_a_row, 16)

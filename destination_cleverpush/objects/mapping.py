@@ -11,6 +11,7 @@ from destination_cleverpush.objects.settings import Settings
 from destination_cleverpush.objects.values import parsed
 
 _MOST_LAYOUTS = 1_000
+_MOST_TOLD = 30
 _AIRBYTES_OWN = ("_airbyte_", "_ab_")
 
 
@@ -98,6 +99,19 @@ class RowMapper:
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row as CleverPush's fields."""
         return self.layout(row).fields(row)
+
+    @property
+    def described(self) -> str:
+        """Which columns become which fields, as far as they are known before the first row."""
+        steps = [(column, field) for column, field, _ in self._lay_out(dict.fromkeys(sorted(self.columns.names))).steps]
+        if not self.columns.names:
+            steps = self._mapping
+        told = [column if column == field else f"{column} as {field}" for column, field in steps]
+        named = ", ".join(told[:_MOST_TOLD]) + (f" and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else "")
+        if self.columns.names:
+            return f"columns {named}" if told else "no column"
+        others = "other columns under their own names" if self._send_unmapped else "no other columns"
+        return f"columns {named}; {others}" if told else "columns under their own names"
 
     def _decide(self) -> None:
         """Work out, for all names that are looked for, which column is meant."""

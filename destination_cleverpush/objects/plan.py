@@ -112,6 +112,14 @@ class StreamPlan:
         told = [str(fields[name])[:_LONGEST_IDENTIFIER] for name in self._object.told_fields if name in fields]
         return shown(fields), [*fields, *told]
 
+    @property
+    def described(self) -> str:
+        """What becomes of the stream's rows, in a sentence: object, mode, and which columns become what."""
+        settings = self._settings
+        mode = "update" if settings.only_existing else settings.audience_mode.value
+        marker = "" if settings.audience_mode is AudienceMode.REMOVE else f"; removed by '{settings.removed_field}'"
+        return f"Stream '{self.stream}' to {settings.object_type}, mode {mode}: {self._mapper.described}{marker}."
+
     def end(self) -> None:
         """Say what is to be said after the last row: which columns were missing in a stream of few rows."""
         self._notices.end()

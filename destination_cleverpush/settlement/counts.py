@@ -8,14 +8,20 @@ from dataclasses import dataclass, field
 
 from destination_cleverpush.words import Job, Reason, StreamId
 
+_MOST_REFUSED = 1_000
+
 
 @dataclass(slots=True)
 class StreamCounts:
-    """Rows of one stream. `without_call` are those of the delivered ones that needed no call."""
+    """Rows of one stream. `without_call` are those of the delivered ones that needed no call.
+
+    `refused` counts rejected rows by what of them was refused, such as an attribute or a tag.
+    """
 
     delivered: int = 0
     without_call: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
+    refused: Counter[tuple[Reason, str]] = field(default_factory=Counter)
 
     @property
     def settled(self) -> int:
@@ -42,6 +48,13 @@ class Counts:
             elif job.refusal.reason is not None:
                 counts.rejected[job.refusal.reason] += 1
 
+    def refuse(self, stream: StreamId, reason: Reason, names: Iterable[str]) -> None:
+        """Note what of a rejected row was refused; of a stream at most 1,000 different names are."""
+        refused = self.streams[stream].refused
+        for name in names:
+            if len(refused) < _MOST_REFUSED or (reason, name) in refused:
+                refused[reason, name] += 1
+
     def of(self, stream: StreamId) -> StreamCounts:
         """The counts of a stream, zero where nothing of it was settled."""
         return self.streams.get(stream) or StreamCounts()
@@ -58,4 +71,5 @@ def total(streams: Mapping[StreamId, StreamCounts]) -> StreamCounts:
         sum(counts.delivered for counts in streams.values()),
         sum(counts.without_call for counts in streams.values()),
         sum((counts.rejected for counts in streams.values()), start=Counter()),
+        sum((counts.refused for counts in streams.values()), start=Counter()),
     )

@@ -46,6 +46,13 @@ def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str
     return _TOKEN.sub(judge, words)
 
 
+def named(words: str, identifiers: Iterable[str]) -> list[str]:
+    """Those of the identifiers that stand in CleverPush's words and may be told, each once."""
+    known = {text for text in identifiers if may_be_told(text)}
+    found = (token if token in known else token.strip(".!?") for token in _TOKEN.findall(words))
+    return [token for token in dict.fromkeys(found) if token in known]
+
+
 def _values(row: Mapping[str, Any]) -> set[str] | None:
     """What a row's values are made of: runs of letters in lower case, and of digits.
 

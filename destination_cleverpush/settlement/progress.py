@@ -6,8 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from destination_cleverpush.settlement.counts import Counts
-from destination_cleverpush.words import Action, Pulse, StreamId
+from destination_cleverpush.settlement.counts import Counts, StreamCounts
+from destination_cleverpush.words import Action, Pulse, Reason, StreamId
 
 SUMMARY = "of_the_summary"
 """The attribute that log records of the summary have, so that whoever shows it otherwise can leave them out."""
@@ -88,11 +88,12 @@ def summarise(
     for stream in read:
         for reason, count in counts.of(stream).rejected.most_common():
             logger.warning(
-                "Stream '%s': %d row%s rejected as %s. %s",
+                "Stream '%s': %s row%s rejected as %s%s. %s",
                 stream,
-                count,
+                f"{count:,}",
                 "" if count == 1 else "s",
                 reason.code,
+                refused_names(counts.of(stream), reason),
                 reason.advice,
                 extra={SUMMARY: True},
             )
@@ -119,10 +120,47 @@ def summarise(
         )
 
 
+def refused_names(counts: StreamCounts, reason: Reason, most: int = 10) -> str:
+    """What was refused most of rows that were rejected for this reason, with the numbers of rows; else nothing."""
+    found = Counter({name: rows for (of, name), rows in counts.refused.items() if of == reason})
+    if not found:
+        return ""
+    told = ", ".join(f"{name} {rows:,} row{'' if rows == 1 else 's'}" for name, rows in found.most_common(most))
+    return f": {told}" + (f", and {len(found) - most} others" if len(found) > most else "")
+
+
+def closing(counts: StreamCounts, read: int, pulse: Pulse, seconds: float, *, failed: bool, kept: str | None) -> str:
+    """The last line of a sync.
+
+    Args:
+        counts: of all streams.
+        read: rows of all streams.
+        kept: where rejected rows are kept, None where they are not.
+    """
+    rejected, undelivered = counts.rejected.total(), read - counts.settled
+    told = [f"{read:,} rows read", f"{counts.delivered:,} delivered", f"{rejected:,} rejected"]
+    told += [f"{undelivered:,} NOT delivered"] * bool(undelivered)
+    told += [f"{pulse.calls:,} calls", f"{pulse.retries:,} retries"]
+    if pulse.throttled:
+        told.append(
+            f"{pulse.throttled:,} calls refused for their rate (HTTP 429), which paused it for "
+            f"{pulse.paused_seconds:.0f} s"
+        )
+    end = f"The sync {'failed' if failed else 'succeeded'} after {seconds:.1f} s: {', '.join(told)}."
+    if not rejected:
+        return end
+    if kept is None:
+        return (
+            f"{end} Rejected rows were not kept: a Dead Letter Store, in the destination's settings, keeps them with "
+            "the reasons, and the command replay sends them again."
+        )
+    return f"{end} Rejected rows are kept in {kept}; the command replay prints them as records, to be sent again."
+
+
 def _by_effect(done: Mapping[str, int], left_alone: int) -> str:
     told = [f"{count} {what}" for what, count in done.items()]
     if left_alone:
-        told.append(f"{left_alone} left alone, since they needed no call")
+        told.append(f"{left_alone} needed no call")
     return f" ({', '.join(told)})" if told else ""
 
 

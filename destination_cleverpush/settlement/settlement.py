@@ -22,9 +22,13 @@ from typing import Protocol
 
 from destination_cleverpush.errors import Failure
 from destination_cleverpush.settlement.counts import Counts
+from destination_cleverpush.settlement.masking import named
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.sentences import place, quoted, rejected_row, said
-from destination_cleverpush.words import DueState, Job, RejectedRow, Row, StreamId
+from destination_cleverpush.words import DueState, Job, Reason, RejectedRow, Row, StreamId
+
+_UNKNOWN = "unknown_"
+"""How the codes begin of rows of which CleverPush does not know something that it names."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Settlement:
         self._keepers: list[Keeper] = []
         self._unkept: Counter[Job] = Counter()
         self._told: Counter[StreamId] = Counter()
+        self._advised: set[Reason] = set()  # reasons whose advice was told
         self.counts = Counts()
         self.settled = self._inbox.put  # a job has come to its end; quick, from any thread
 
@@ -217,10 +222,15 @@ class Settlement:
         answer = job.refusal
         assert answer is not None
         assert answer.reason is not None
+        if row.code.startswith(_UNKNOWN) and answer.words:
+            identifiers = list(identifiers)
+            self.counts.refuse(job.stream, answer.reason, named(answer.words, _told_apart(identifiers)))
         number = self._number(job.stream)
         if number <= self._logged_per_stream:
-            sentence = f"{said(answer, quoted(answer, job.origin, identifiers))} {answer.reason.advice}"
-            self._logger.warning("Rejected: %s, %s: %s", place(row), row.code, sentence)
+            advice = "" if answer.reason in self._advised else f" {answer.reason.advice}"
+            self._advised.add(answer.reason)
+            sentence = said(answer, quoted(answer, job.origin, identifiers))
+            self._logger.warning("Rejected: %s, %s: %s%s", place(row), row.code, sentence, advice)
         elif number == self._logged_per_stream + 1:
             self._logger.warning(
                 "Stream '%s' has more than %d rejected rows; further ones are counted by reason at the end.",
@@ -232,6 +242,13 @@ class Settlement:
     def _number(self, stream: StreamId) -> int:
         self._told[stream] += 1
         return self._told[stream]
+
+
+def _told_apart(identifiers: Iterable[str]) -> Iterator[str]:
+    """Identifiers, those in a list such as a row's tags one by one."""
+    for text in identifiers:
+        yield text
+        yield from (part.strip(" \t\"'[]") for part in text.split(","))
 
 
 def _close(keeper: Keeper, valve: Valve) -> None:

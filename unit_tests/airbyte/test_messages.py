@@ -41,6 +41,12 @@ def test_a_log_line_may_hold_half_a_character() -> None:
 
 
 @pytest.mark.usefixtures("_secret")
+def test_a_line_for_who_looks_closely_is_one_of_airbytes_too() -> None:
+    record = logging.LogRecord("airbyte", logging.DEBUG, "", 0, "The key %s", ("s3cret",), None)
+    assert logged(record) == {"type": "LOG", "log": {"level": "DEBUG", "message": "The key ****"}}
+
+
+@pytest.mark.usefixtures("_secret")
 def test_a_log_line_hides_secrets() -> None:
     record = logging.LogRecord("airbyte", logging.INFO, "", 0, "The key %s", ("s3cret",), None)
     assert logged(record)["log"]["message"] == "The key ****"

@@ -96,8 +96,9 @@ def test_a_sync_ends_with_a_table_per_stream_and_what_to_do_per_reason() -> None
         "orders     0          0        0         0     0      0",
     ]
     assert any(line.startswith("✗ stream 'users', row 3, missing_subscription_id:") for line in screen.lines)
-    assert "✗ 1 row missing_subscription_id: Map a column that is always filled to" in screen.lines
-    assert screen.lines[-1].startswith("! 2 rows delivered, 1 rejected, in ")
+    assert "✗ missing_subscription_id: 1 row. Map a column that is always filled to" in screen.lines
+    assert " ".join(screen.text.split()).endswith("and the command replay sends them again.")
+    assert any(line.startswith("! The sync succeeded after ") for line in screen.lines)
 
 
 def test_a_failure_says_whether_trying_again_may_help() -> None:

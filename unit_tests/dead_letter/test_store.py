@@ -16,9 +16,9 @@ import pytest
 
 from destination_cleverpush.dead_letter import store as store_module
 from destination_cleverpush.dead_letter.rows import order
-from destination_cleverpush.dead_letter.store import DeadLetterStore, probe
+from destination_cleverpush.dead_letter.store import DeadLetterStore, probe, told_place
 from destination_cleverpush.errors import Failure, FailureKind
-from destination_cleverpush.storage.settings import LocalSettings
+from destination_cleverpush.storage.settings import AzureSettings, GcsSettings, LocalSettings, S3Settings, Settings
 from destination_cleverpush.words import Job, RejectedRow
 from unit_tests.dead_letter.rejected import a_row
 
@@ -229,7 +229,7 @@ def test_a_directory_that_does_not_last_is_told_before_the_first_row_and_by_the_
 KEEPS_ROWS = """
 import sys, time
 from destination_cleverpush.dead_letter.store import DeadLetterStore
-from destination_cleverpush.storage.settings import LocalSettings
+from destination_cleverpush.storage.settings import AzureSettings, GcsSettings, LocalSettings, S3Settings, Settings
 from unit_tests.dead_letter.test_store import a_row, waiting
 
 def tell(jobs):
@@ -278,3 +278,16 @@ assert not {"airbyte_cdk", "obstore", "requests", "jsonschema"} & sys.modules.ke
 
 def test_no_cloud_library_is_loaded_for_a_directory() -> None:
     subprocess.run([sys.executable, "-c", IMPORTS], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (LocalSettings("/local/rejected"), "/local/rejected"),
+        (S3Settings("bucket", "eu-central-1", "a/b/"), "s3://bucket/a/b"),
+        (GcsSettings("bucket"), "gs://bucket"),
+        (AzureSettings("account", "box", "a"), "the container box of account/a"),
+    ],
+)
+def test_where_rows_are_kept_can_be_told(settings: Settings, told: str) -> None:
+    assert told_place(settings) == told

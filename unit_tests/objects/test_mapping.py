@@ -14,6 +14,7 @@ from destination_cleverpush.objects.subscriptions import OBJECT
 from unit_tests.objects.examples import mapped, settings
 from unit_tests.strategies import ROWS
 
+C_00_TO_29 = [f"c{n:02}" for n in range(30)]
 TIMED = {"properties": {"at": {"type": "string", "format": "date-time"}, "day": {"format": "date"}, "odd": True}}
 
 
@@ -236,3 +237,29 @@ def test_fields_are_the_rows_own_values_without_nulls_and_airbytes_columns(
     if not with_mapping:
         assert all(found[name] is row[name] for name in found)
         assert subject.fields(found) == found
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields", "told"),
+    [
+        ({}, {}, "columns under their own names"),
+        ({}, {"field_mapping": mapped(email="mail")}, "columns mail as email; other columns under their own names"),
+        (
+            {},
+            {"field_mapping": mapped(email="mail"), "unmapped_fields": "ignore"},
+            "columns mail as email; no other columns",
+        ),
+        (
+            {"properties": {"b": {}, "a": {}, "mail": {}}},
+            {"field_mapping": mapped(email="mail")},
+            "columns mail as email, a, b",
+        ),
+        (
+            {"properties": {f"c{n:02}": {} for n in range(40)}},
+            {},
+            f"columns {', '.join(f'c{n:02}' for n in range(30))} and 10 more",
+        ),
+    ],
+)
+def test_which_columns_become_what_can_be_told(schema: dict[str, Any], fields: dict[str, Any], told: str) -> None:
+    assert mapper(schema, **fields).described == told

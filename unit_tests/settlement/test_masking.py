@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.api.reasons import LONGEST_WORDS
 from destination_cleverpush.settlement import masking
-from destination_cleverpush.settlement.masking import may_be_told, without_values
+from destination_cleverpush.settlement.masking import may_be_told, named, without_values
 
 ROW = {
     "id": "u-17", "mail": "ada_k@example.com", "name": "King-Lovelace", "born": "1815-12-10", "score": 42.0,
@@ -104,3 +104,9 @@ def test_words_are_taken_as_cut_off_where_the_client_cuts_them() -> None:
 )
 def test_an_id_that_is_a_person_is_not_told(identifier: str, told: bool) -> None:
     assert may_be_told(identifier) is told
+
+
+def test_what_cleverpush_names_of_a_row_is_found() -> None:
+    identifiers = ["plan", "first_name", "ada@example.com", "vip"]
+    assert named("Attribute first_name does not exist, nor plan. (first_name)", identifiers) == ["first_name", "plan"]
+    assert named("Nothing of ada@example.com", identifiers) == []

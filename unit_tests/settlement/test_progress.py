@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import pytest
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.settlement.counts import Counts
-from destination_cleverpush.settlement.progress import Progress, summarise
+from destination_cleverpush.settlement.progress import Progress, closing, refused_names, summarise
 from destination_cleverpush.words import Action, Answer, Pulse, StreamId, Verdict
 from unit_tests.delivery.simulation import job
 from unit_tests.settlement.outcomes import MISSING_TAGS, delivered, refused
@@ -87,9 +88,64 @@ def test_the_end_is_summed_up_by_reason_and_by_stream(caplog: pytest.LogCaptureF
             "Stream 'users': 7 rows read, 1 delivered (1 tags added, 2 gone already), 4 rejected (unknown_tag 3, "
             "missing_tags 1), 2 NOT delivered, 9 calls in 2.0 s (2 rows per s)."
         ),
-        (
-            "Stream 'orders': 1 rows read, 1 delivered (1 left alone, since they needed no call), 0 rejected, "
-            "0 calls in 2.0 s (0 rows per s)."
-        ),
+        ("Stream 'orders': 1 rows read, 1 delivered (1 needed no call), 0 rejected, 0 calls in 2.0 s (0 rows per s)."),
         "Stream 'shop.orders': 0 rows read, 0 delivered, 0 rejected, 0 calls in 2.0 s (0 rows per s).",
     ]
+
+
+def test_refusals_are_told_by_what_was_refused(caplog: pytest.LogCaptureFixture) -> None:
+    counts = Counts()
+    jobs = [refused(n) for n in range(3)]
+    counts.add(jobs)
+    assert jobs[0].refusal is not None
+    reason = jobs[0].refusal.reason
+    assert reason is not None
+    for names in (["vip", "news"], ["vip"], ["vip"]):
+        counts.refuse(USERS, reason, names)
+    with caplog.at_level(logging.INFO):
+        summarise(LOGGER, counts, {USERS: 3}, calls={}, taken={}, seconds=1.0)
+    first = "Stream 'users': 3 rows rejected as unknown_tag: vip 3 rows, news 1 row. Create the tag in CleverPush."
+    assert caplog.messages[0] == first
+    counts.of(USERS).refused.update((reason, f"tag-{n}") for n in range(20))
+    assert refused_names(counts.of(USERS), reason).endswith(", and 12 others")
+
+
+def pulse(**fields: Any) -> Pulse:
+    return Pulse(
+        **{
+            "calls": 9,
+            "in_flight": 0,
+            "limit": 4,
+            "retries": 2,
+            "throttled": 0,
+            "paused_seconds": 0.0,
+            "oldest_state_seconds": 0.0,
+            "cause": "",
+            **fields,
+        }
+    )
+
+
+def test_the_last_line_tells_how_it_ended() -> None:
+    counts = Counts()
+    counts.add([delivered(1), delivered(2)])
+    assert closing(counts.total, 2, pulse(), 3.21, failed=False, kept=None) == (
+        "The sync succeeded after 3.2 s: 2 rows read, 2 delivered, 0 rejected, 9 calls, 2 retries."
+    )
+    throttled = pulse(throttled=1_200, paused_seconds=61.0)
+    assert closing(counts.total, 5, throttled, 3.21, failed=True, kept=None) == (
+        "The sync failed after 3.2 s: 5 rows read, 2 delivered, 0 rejected, 3 NOT delivered, 9 calls, 2 retries, 1,200 "
+        "calls refused for their rate (HTTP 429), which paused it for 61 s."
+    )
+
+
+def test_the_last_line_tells_where_rejected_rows_lie_or_that_they_are_gone() -> None:
+    counts = Counts()
+    counts.add([refused(1)])
+    assert closing(counts.total, 1, pulse(), 1.0, failed=False, kept="s3://bucket/path").endswith(
+        " Rejected rows are kept in s3://bucket/path; the command replay prints them as records, to be sent again."
+    )
+    assert closing(counts.total, 1, pulse(), 1.0, failed=False, kept=None).endswith(
+        " Rejected rows were not kept: a Dead Letter Store, in the destination's settings, keeps them with the "
+        "reasons, and the command replay sends them again."
+    )

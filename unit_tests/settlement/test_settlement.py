@@ -267,6 +267,19 @@ def test_the_first_rows_of_a_stream_are_told_and_all_are_counted(caplog: pytest.
     assert settlement.counts.of(StreamId("users")).rejected.total() == 110
 
 
+def test_advice_is_told_once_per_reason_and_what_was_refused_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    settlement = settling()
+    jobs = [refused(n, words=f"Tag {tag} not found", tags="vip, news") for n, tag in enumerate(("vip", "vip", "news"))]
+    valve = FakeValve()
+    valve.take(*jobs)
+    for job in jobs:
+        settlement.settled(job)
+    run(settlement, valve)
+    assert [message.endswith(" Create the tag in CleverPush.") for message in caplog.messages] == [True, False, False]
+    refusals = settlement.counts.of(StreamId("users")).refused
+    assert {name: rows for (_, name), rows in refusals.items()} == {"vip": 2, "news": 1}
+
+
 def test_cleverpushs_words_are_told_without_the_rows_values_and_kept_whole(caplog: pytest.LogCaptureFixture) -> None:
     settlement = settling()
     keeper = FakeKeeper(settlement)
