@@ -79,7 +79,9 @@ def test_the_end_is_summed_up_by_reason_and_by_stream(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         read = {USERS: 7, StreamId("orders"): 1, ORDERS: 0}
         besides = {(USERS, "gone already"): 2}
-        summarise(LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, besides=besides, seconds=2.0)
+        summarise(
+            LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, besides=besides, seconds=2.0
+        )
     assert {record.levelname for record in caplog.records[:2]} == {"WARNING"}
     assert caplog.messages == [
         "Stream 'users': 3 rows rejected as unknown_tag. Create the tag in CleverPush.",
@@ -103,7 +105,7 @@ def test_refusals_are_told_by_what_was_refused(caplog: pytest.LogCaptureFixture)
     for names in (["vip", "news"], ["vip"], ["vip"]):
         counts.refuse(USERS, reason, names)
     with caplog.at_level(logging.INFO):
-        summarise(LOGGER, counts, {USERS: 3}, calls={}, taken={}, seconds=1.0)
+        summarise(LOGGER, counts, {USERS: 3}, calls={}, taken={}, besides={}, seconds=1.0)
     first = "Stream 'users': 3 rows rejected as unknown_tag: vip 3 rows, news 1 row. Create the tag in CleverPush."
     assert caplog.messages[0] == first
     counts.of(USERS).refused.update((reason, f"tag-{n}") for n in range(20))
