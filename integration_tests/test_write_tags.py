@@ -10,17 +10,11 @@ from integration_tests.platform_double import WriteResult, run_write
 from integration_tests.simulator.process import Simulator
 
 ADD, REMOVE = "/subscription/tag/add", "/subscription/tag/remove"
-ONE_BY_ONE = {"max_concurrency": 1}  # else the tags of one row may go side by side
 
 
 def test_rows_in_the_four_audience_modes(simulator: Simulator, calls: Calls) -> None:
     def write(mode: str) -> WriteResult:
-        config = simulator.connector_config(
-            "tags",
-            audience_mode=mode,
-            channel_id=f"for-{mode}",
-            advanced={"base_url": simulator.url, **ONE_BY_ONE},
-        )
+        config = simulator.connector_config("tags", audience_mode=mode, channel_id=f"for-{mode}")
         rows: list[Row] = [
             {"subscription_id": "sub-1", "tags": "vip, news"},
             {"subscription_id": "sub-2", "tags": ["churn"], "_ab_cdc_deleted_at": "2026-01-31T10:00:00Z"},
@@ -57,7 +51,7 @@ def test_tags_in_every_form_through_the_other_endpoints(simulator: Simulator, ca
             {"source": "device.id", "destination": "subscription_id"},
             {"source": "labels", "destination": "tags"},
         ],
-        advanced={**ONE_BY_ONE, "tag_endpoints": "tag_untag"},
+        advanced={"tag_endpoints": "tag_untag"},
     )
     result = run_write(config, catalog(), [*records(*rows), stream_state(4)])
 

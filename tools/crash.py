@@ -176,8 +176,7 @@ def crash(
         assert plan.found(simulator) == plan.expected(rows), "CleverPush does not hold what the input says"
         stats = simulator.stats()
         outcome.calls = stats["calls"]
-        if object_type == "subscriptions":
-            assert stats["most_in_flight_per_subscription"] == 1, "two rows of one subscription were under way at once"
+        assert stats["most_in_flight_per_subscription"] == 1, "two calls for one subscription were under way at once"
     return outcome
 
 
