@@ -106,11 +106,13 @@ def test_the_users_own_values_are_guarded_too(simulator: Simulator) -> None:
 def test_after_a_minute_the_share_so_far_is_judged(simulator: Simulator) -> None:
     """A source that goes on for long: first few rows are marked, and are removed after a minute; then too many are."""
     config = simulator.connector_config(audience_mode="mirror", removed_field="gone", unmapped_fields="ignore")
-    with ConnectorProcess(config, catalog(stream(schema=SCHEMA)), silence_seconds=90, state_gap_seconds=90) as process:
+    with ConnectorProcess(
+        config, catalog(stream(schema=SCHEMA)), silence_seconds=150, state_gap_seconds=150
+    ) as process:
         for person in rows(10, 10, {"gone": "y"}):
             process.send(record(person))
         process.send(stream_state(1))
-        process.expect_state(80)
+        process.expect_state(150)
         assert removals(simulator) == 10
         for person in rows(140, 0, {"gone": "y"})[10:]:
             if not process.send(record(person)):
