@@ -67,6 +67,7 @@ def test_columns_keep_their_names_and_values_their_types(simulator: Simulator, c
     config = simulator.connector_config()
     result = run_write(config, catalog(stream(schema=schema)), [*records(*rows), stream_state(3)])
 
+    created = simulator.by_user()["42"]["id"]
     assert calls() == [
         (
             SYNC,
@@ -97,7 +98,11 @@ def test_columns_keep_their_names_and_values_their_types(simulator: Simulator, c
             },
             200,
         ),
-        (SYNC, {"topics": [], "customAttributes": {"user_id": "42", "active": False}}, 200),
+        (
+            SYNC,  # the second one has found what the first one made, so that the third names it
+            {"subscriptionId": created, "topics": [], "customAttributes": {"user_id": "42", "active": False}},
+            200,
+        ),
     ]
     assert result.counts == [(3.0, 0.0)]
     (ada,) = (s for s in simulator.state("Channel-1")["subscriptions"] if s["customAttributes"])  # one, not three

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from integration_tests.simulator.process import Simulator, start_simulator
 
@@ -45,16 +46,16 @@ WRITES = (
         "subscriptions",
         "upsert",
         "rows are created or updated, rows marked as removed cost no call, bad rows stop nothing",
-        ("sync c-ada 200", "sync u-eve 200", "sync u-dan 400", "sync c-cid 400"),
+        ("sync c-ada 200", "look-up c-ada 200", "sync u-eve 200", "sync u-dan 400", "sync c-cid 400"),
         delivered=3,
         rejected=("missing_subscription_id", "contact_required", "unknown_attribute"),
     ),
-    Write("subscriptions", "add", "as upsert", ("sync c-bob 200",), delivered=2),
+    Write("subscriptions", "add", "as upsert", ("sync c-bob 200", "look-up c-bob 200"), delivered=2),
     Write(
         "subscriptions",
         "mirror",
         "rows marked as removed are unsubscribed, all others created or updated",
-        ("sync c-ada 200", "unsubscribe Hn6sVc8yJgD3fWa5M 200"),
+        ("sync c-ada 200", "look-up c-ada 200", "look-up c-bob 200", "unsubscribe Hn6sVc8yJgD3fWa5M 200"),
         delivered=2,
     ),
     Write("subscriptions", "remove", "every row is unsubscribed", ("unsubscribe u9ZkQ2rEx7LpBt4Yv 200",), delivered=1),
@@ -172,8 +173,9 @@ def show_writes(simulator: Simulator) -> None:
             code, messages = _run(["write", "--config", config, "--catalog", str(folder / "catalog.json")], stdin)
         calls = simulator.calls()[before:]
         for call in calls:
-            body = {name: value for name, value in call["json"].items() if name != "channelId"}
-            lines("  call", f"{call['status']} POST {call['path']} {json.dumps(body)}")
+            sent = call["json"] or {name: values[0] for name, values in parse_qs(call["query"]).items()}
+            body = {name: value for name, value in sent.items() if name != "channelId"}
+            lines("  call", f"{call['status']} {call['method']} {call['path']} {json.dumps(body)}")
 
         logs = [message["log"] for message in messages if message["type"] == "LOG"]
         rejected = [log["message"] for log in logs if log["message"].startswith("Rejected: ")]
@@ -187,14 +189,14 @@ def show_writes(simulator: Simulator) -> None:
             lines("  out ", text)
 
         stats = {"recordCount": float(write.delivered), "rejectedRecordCount": float(len(write.rejected))}
-        sent = [message for message in messages_in if message["type"] == "STATE"]
+        states_in = [message for message in messages_in if message["type"] == "STATE"]
         _expect("write's exit code", code, 0)
         _expect("the calls", tuple(map(_call, calls)), write.calls)
         _expect("the codes of the rejected rows", sorted(map(_code, rejected)), sorted(write.rejected))
         _expect(
             "the states",
             [message["state"] for message in states],
-            [m["state"] | {"destinationStats": stats} for m in sent],
+            [m["state"] | {"destinationStats": stats} for m in states_in],
         )
 
 
@@ -270,6 +272,8 @@ def _code(rejected: str) -> str:
 
 
 def _call(call: Mapping[str, Any]) -> str:
+    if call["method"] == "GET":
+        return f"look-up {parse_qs(call['query'])['attribute_value'][0]} {call['status']}"
     parts = (
         call["path"].removeprefix("/subscription/"),
         call["subscription"],
