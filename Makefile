@@ -10,10 +10,11 @@ STAMP := .venv/.installed
 VENV := .venv/bin
 # Two more environments, each from the same lock: what the image holds, and the tools that look at it.
 RUNTIME := build/runtime
+DEMO := build/demo
 SUPPLY_CHAIN := build/supply-chain
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -45,8 +46,17 @@ $(SUPPLY_CHAIN)/.installed: $(POETRY_STAMP) pyproject.toml poetry.lock
 lock: $(POETRY_STAMP) ## resolve the dependencies of pyproject.toml anew where the lock no longer fits them
 	$(call poetry,.poetry) lock --no-interaction
 
-demo: $(STAMP) ## show spec, check and write against a simulated CleverPush
-	$(VENV)/python -m tools.demo
+# What the demo needs, and no more.
+$(DEMO)/.installed: $(POETRY_STAMP) pyproject.toml poetry.lock
+	@test -x $(DEMO)/bin/python || $(PYTHON) -m venv --without-pip $(DEMO)
+	$(call poetry,$(DEMO)) sync --only main,simulator --no-interaction --no-ansi --quiet
+	@touch $@
+
+demo: $(DEMO)/.installed ## show send, spec, check and write against a simulated CleverPush
+	$(DEMO)/bin/python -m tools.demo
+
+picture: $(DEMO)/.installed ## draw docs/terminal.svg, by the real program against a simulated CleverPush
+	$(DEMO)/bin/python -m tools.picture
 
 test: $(STAMP) ## run the unit and integration tests, but for the slow ones
 	$(VENV)/python -m pytest $(SIDE_BY_SIDE)

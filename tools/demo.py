@@ -6,6 +6,7 @@ Reads `sample_files/`. Ends with exit code 1 where anything is not as it should 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from rich.console import Console
+from rich.table import Table
+
 from integration_tests.simulator.process import Simulator, start_simulator
+from tools.terminal import at_terminal
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_files"
 COMMAND = Path(sys.executable).with_name("destination-cleverpush")
-WIDTH = 120
+WIDTH = 80
 
 
 class Deviation(Exception):
@@ -113,6 +118,7 @@ def main() -> None:
     try:
         with start_simulator(_sample("simulator.json")) as simulator:
             print(f"destination-cleverpush {version('destination-cleverpush')} and a simulated CleverPush")
+            show_send()
             show_spec()
             show_check(simulator)
             show_writes(simulator)
@@ -121,6 +127,22 @@ def main() -> None:
         sys.stdout.flush()
         raise SystemExit(f"DEVIATION: {deviation}") from None
     print("\nEverything is as it should be.")
+
+
+def show_send() -> None:
+    """A CSV file, straight to a CleverPush of its own, as a person at a terminal sees it."""
+    title("send", "a CSV file straight to CleverPush")
+    with start_simulator(_sample("simulator.json")) as simulator, tempfile.TemporaryDirectory() as folder:
+        config = {**_sample("subscriptions/upsert.json"), "advanced": {"base_url": simulator.url}}
+        (Path(folder) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        shutil.copy(SAMPLES / "people.csv", folder)
+        print("$ destination-cleverpush send people.csv --config config.json")
+        command = [str(COMMAND), "send", "people.csv", "--config", "config.json"]
+        code, shown = at_terminal(command, WIDTH, Path(folder))
+        print("\n".join(shown))
+        _expect("send's exit code", code, 0)
+        calls = sorted(map(_call, simulator.calls()))
+        _expect("send's calls", calls, ["sync c-ada 200", "sync c-bob 200", "sync c-dan 400", "sync c-eve 200"])
 
 
 def show_spec() -> None:
@@ -156,9 +178,9 @@ def show_writes(simulator: Simulator) -> None:
     """Both objects in all modes: lines in, calls made, lines out."""
     for write in WRITES:
         title(f"write {write.object_type}, {write.mode}", write.about)
-        print(
-            f"sample_files/{write.object_type}$ destination-cleverpush write --config {write.mode}.json "
-            f"--catalog catalog.json < {write.mode}.jsonl"
+        lines(
+            "$",
+            f"destination-cleverpush write --config {write.mode}.json --catalog catalog.json < {write.mode}.jsonl",
         )
         folder = SAMPLES / write.object_type
         stdin = (folder / f"{write.mode}.jsonl").read_text(encoding="utf-8")
@@ -233,10 +255,14 @@ def lines(label: str, text: str) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns, each as wide as its widest cell."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    ruled = (head, ["-" * width for width in widths], *rows)
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in ruled)
+    """Columns, wrapped where the terminal is too narrow for them."""
+    console = Console(width=WIDTH, highlight=False, markup=False)
+    drawn = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for row in rows:
+        drawn.add_row(*row)
+    with console.capture() as shown:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in shown.get().splitlines())
 
 
 def _fields(form: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

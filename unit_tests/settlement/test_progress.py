@@ -79,9 +79,7 @@ def test_the_end_is_summed_up_by_reason_and_by_stream(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO):
         read = {USERS: 7, StreamId("orders"): 1, ORDERS: 0}
         besides = {(USERS, "gone already"): 2}
-        summarise(
-            LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, besides=besides, seconds=2.0
-        )
+        summarise(LOGGER, counts, read, calls={USERS: 9}, taken={(USERS, ADD): 1}, besides=besides, seconds=2.0)
     assert {record.levelname for record in caplog.records[:2]} == {"WARNING"}
     assert caplog.messages == [
         "Stream 'users': 3 rows rejected as unknown_tag. Create the tag in CleverPush.",
