@@ -141,7 +141,7 @@ def show_send() -> None:
         code, shown = at_terminal(command, WIDTH, Path(folder))
         print("\n".join(shown))
         _expect("send's exit code", code, 0)
-        calls = sorted(map(_call, simulator.calls()))
+        calls = sorted(map(_call, _writing(simulator)))
         _expect("send's calls", calls, ["sync c-ada 200", "sync c-bob 200", "sync c-dan 400", "sync c-eve 200"])
 
 
@@ -188,12 +188,12 @@ def show_writes(simulator: Simulator) -> None:
         for message in messages_in:
             lines("  in  ", _shown(message))
 
-        before = len(simulator.calls())
+        before = len(_writing(simulator))
         # One request at a time, so that the calls come in the same order on every run.
         advanced = {"base_url": simulator.url, "max_concurrency": 1}
         with _file(_sample(f"{write.object_type}/{write.mode}.json") | {"advanced": advanced}) as config:
             code, messages = _run(["write", "--config", config, "--catalog", str(folder / "catalog.json")], stdin)
-        calls = simulator.calls()[before:]
+        calls = _writing(simulator)[before:]
         for call in calls:
             sent = call["json"] or {name: values[0] for name, values in parse_qs(call["query"]).items()}
             body = {name: value for name, value in sent.items() if name != "channelId"}
@@ -257,7 +257,9 @@ def lines(label: str, text: str) -> None:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns, wrapped where the terminal is too narrow for them."""
     console = Console(width=WIDTH, highlight=False, markup=False)
-    drawn = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in head:
+        drawn.add_column(name, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     with console.capture() as shown:
@@ -307,6 +309,11 @@ def _call(call: Mapping[str, Any]) -> str:
         call["status"],
     )
     return " ".join(str(part) for part in parts if part is not None)
+
+
+def _writing(simulator: Simulator) -> list[dict[str, Any]]:
+    """The calls about a subscription, without reads, and without those that only find out about routes."""
+    return [call for call in simulator.calls() if call["method"] == "POST" and call["subscription"] is not None]
 
 
 def _sample(name: str) -> dict[str, Any]:

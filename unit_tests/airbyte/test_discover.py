@@ -61,6 +61,7 @@ def test_fields_are_the_objects_own_then_the_marker_then_the_channels_attributes
         "type": "object",
         "properties": {
             "subscription_id": text,
+            "cleverpush_id": text,
             "country": text,
             "email": text,
             "language": text,
@@ -76,7 +77,7 @@ def test_fields_are_the_objects_own_then_the_marker_then_the_channels_attributes
     assert list(subscriptions["properties"])[-3:] == ["Age", "plan", "removed"]
     assert tags == {
         "type": "object",
-        "properties": {"subscription_id": text, "tags": texts, "removed": {"type": "boolean"}},
+        "properties": {"subscription_id": text, "tags": texts, "cleverpush_id": text, "removed": {"type": "boolean"}},
         "required": ["subscription_id", "tags"],
         "additionalProperties": False,
     }

@@ -15,7 +15,7 @@ from destination_cleverpush.objects.subscriptions import SYNC, UNSUBSCRIBE
 from destination_cleverpush.objects.table import OBJECTS
 from destination_cleverpush.objects.tags import ADD_TAG, REMOVE_TAG
 from destination_cleverpush.words import Action, Stream, StreamId
-from unit_tests.objects.examples import mapped, row, settings, stream
+from unit_tests.objects.examples import made, mapped, row, settings, stream
 
 KEPT = {"subscription_id": "s1", "tags": "t1", "removed": None}
 REMOVED = {"subscription_id": "s1", "tags": "t1", "removed": True}
@@ -35,7 +35,7 @@ def activated(
 def actions(data: dict[str, Any], subject: Stream, **fields: Any) -> list[Action]:
     job = plan_streams(settings(**fields), [subject])[subject.id].job(row(data))
     assert job.refusal is None
-    return [operation.action for operation in job.script or ()]
+    return [operation.action for operation in made(job.script)]
 
 
 @pytest.mark.parametrize(
