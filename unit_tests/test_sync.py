@@ -225,8 +225,9 @@ def test_the_progress_has_an_interval_and_can_be_silenced(
 
 def test_the_end_is_summed_up_per_stream(caplog: pytest.LogCaptureFixture) -> None:
     found = told({"answer": said(200, {})}, caplog, "u1", "u2", None)
-    assert found[-2].startswith("Stream 'users': 1 row rejected as missing_subscription_id. ")
-    assert found[-1].startswith("Stream 'users': 3 rows read, 2 delivered (2 created or updated), 1 rejected (missing_")
+    assert any(line.startswith("Stream 'users': 1 row rejected as missing_subscription_id") for line in found)
+    summary = "Stream 'users': 3 rows read, 2 delivered (2 created or updated"
+    assert any(line.startswith(summary) and ", 1 rejected (missing_" in line for line in found)
 
 
 # --- the source's end

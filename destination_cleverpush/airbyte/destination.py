@@ -135,7 +135,7 @@ class DestinationCleverpush(Destination):
         logger.setLevel(logging.DEBUG if os.environ.get("LOG_LEVEL", "").lower() == "debug" else logging.INFO)
         logger.propagate = False
         output = Output(sys.stdout)
-        if not getattr(parsed, "json", True) and sys.stdout.isatty():
+        if not getattr(parsed, "json", True) and getattr(sys.stdout, "isatty", lambda: False)():
             raise SystemExit(self._show(parsed, output))
         logger.handlers = [OutputLogHandler(output)]
         failure: Failure | None = None

@@ -64,6 +64,8 @@ def test_it_is_a_destination_with_a_spec() -> None:
         "append",
         "append_dedup",
         "overwrite",
+        "update",
+        "soft_delete",
     ]
 
 
@@ -328,7 +330,7 @@ def test_the_command_check_hides_the_key(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_key_is_hidden_in_the_log_whoever_tells_it(
     blanks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destination, "check_connection", lambda _config: LOGGER.warning("It is '%s'.", KEY))
+    monkeypatch.setattr(destination, "check_connection", lambda *_: LOGGER.warning("It is '%s'.", KEY))
     console = Console(tmp_path, raw_config(api_key=f"{blanks}{KEY}{blanks}"), monkeypatch)
     _, found = console.run("check", "--config", str(console.config))
     assert found[0]["log"]["message"] == "It is '****'."
@@ -339,17 +341,6 @@ def test_a_wrong_command_line_ends_with_code_2(args: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         DestinationCleverpush().run(args)
     assert end.value.code == 2
-
-
-@pytest.mark.usefixtures("_own_logger")
-def test_a_closed_output_is_told_on_standard_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(SystemExit) as end:
-        DestinationCleverpush().run(["spec"])
-    assert end.value.code == 1
-    assert capsys.readouterr().err == "destination-cleverpush: standard output is closed\n"
 
 
 @pytest.mark.usefixtures("_own_logger")

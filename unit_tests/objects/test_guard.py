@@ -11,8 +11,8 @@ from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.objects.guard import RemovalGuard
 from destination_cleverpush.objects.plan import StreamPlan, plan_streams
 from destination_cleverpush.objects.subscriptions import UNSUBSCRIBE
-from destination_cleverpush.words import Job, Operation, StreamId, one_by_one
-from unit_tests.objects.examples import row, settings, stream
+from destination_cleverpush.words import DELIVERED, Job, Operation, StreamId, one_by_one
+from unit_tests.objects.examples import made, row, settings, stream
 
 CALL = Operation(UNSUBSCRIBE, {"subscriptionId": "s1"})
 
@@ -33,10 +33,10 @@ def test_a_share_of_marked_rows_is_believed_or_not(marked: int, rows: int, share
     guard = RemovalGuard(StreamId("users", "crm"), share, rows=rows, marked=marked)
     script = guard.watch(one_by_one([CALL]), "gone")
     if believed:
-        assert list(script) == [CALL]
+        assert made(script) == [CALL]
         return
     with pytest.raises(Failure) as failure:
-        list(script)
+        made(script)
     assert failure.value.kind is FailureKind.CONFIG
     for words in (f"{marked} of {rows} rows", "'crm.users'", "'gone'", "max_removal_ratio", "Removed Marker"):
         assert words in failure.value.message
@@ -46,7 +46,7 @@ def test_the_share_is_judged_when_the_removal_begins_and_not_when_its_row_came()
     guard = RemovalGuard(StreamId("users"), 0.5, rows=100, marked=100)
     script = guard.watch(one_by_one([CALL]), "gone")
     guard.rows = 200
-    assert list(script) == [CALL]
+    assert made(script) == [CALL]
 
 
 def test_once_begun_a_row_is_removed_whole() -> None:
@@ -54,7 +54,7 @@ def test_once_begun_a_row_is_removed_whole() -> None:
     script = guard.watch(one_by_one([CALL, CALL]), "gone")
     next(script)
     guard.marked = 200
-    assert list(script) == [CALL]
+    assert script.send(DELIVERED) == CALL
 
 
 # --- which rows it watches
@@ -76,7 +76,7 @@ def plan_jobs(subject: StreamPlan, count: int, marker: dict[str, Any]) -> list[J
 def stopped(found: list[Job]) -> bool:
     """Whether the guard stops the first of them."""
     try:
-        list(found[0].script or ())
+        made(found[0].script)
     except Failure:
         return True
     return False
