@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from destination_cleverpush.api import channel
+from destination_cleverpush.api.channel import LISTS, read_channel
 from destination_cleverpush.api.check import check_access
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.config import Config
 from destination_cleverpush.dead_letter.store import probe
+from destination_cleverpush.objects.attributes import mapped_in_vain, say_missing
 from destination_cleverpush.objects.notices import Tell
-from destination_cleverpush.objects.plan import check_mapping
+from destination_cleverpush.objects.plan import check_mapping, needed_lists, wanted_lists
 from destination_cleverpush.objects.table import OBJECTS
 
 
@@ -36,16 +39,34 @@ def steps(config: Config, tell: Tell) -> list[Step]:
         tell: takes what the user should know although it works: a level of :mod:`logging`, and a sentence.
     """
     client = Client(config.api)
-    tags = "tags" in OBJECTS[config.objects.object_type].known_fields
+    objects, made = config.objects, OBJECTS[config.objects.object_type]
+    tags = "tags" in made.lists
 
     def mapping() -> str:
-        check_mapping(config.objects, tell)
-        number = len(config.objects.field_mapping)
+        check_mapping(objects, tell)
+        number = len(objects.field_mapping)
         return f"{number} column{'' if number == 1 else 's'} mapped" if number else "columns keep their names"
 
     def access() -> str:
         check_access(client, tags=tags)
         return f"the key opens the channel {config.api.channel_id}"
+
+    def routes() -> str:
+        found = {action.name: client.find_route(action) for action in made.actions}
+        return ", ".join(
+            f"{name} {'not told, a sync finds out' if path is None else path}" for name, path in found.items()
+        )
+
+    def lists() -> str:
+        warn = partial(tell, logging.WARNING)
+        channel = read_channel(client, wanted_lists(objects), warn, needed=needed_lists(objects))
+        if channel.attributes is not None and (
+            missing := mapped_in_vain(objects, made.known_fields, channel.attributes)
+        ):
+            warn(f"Field Mapping: {say_missing(missing, channel.attributes)}")
+        found = {name: getattr(channel, name) for name in LISTS}
+        told = [f"{len(things)} {name}{_some(list(things))}" for name, things in found.items() if things is not None]
+        return f"{', '.join(told) or 'nothing of it is compared with the rows'}"
 
     def store() -> str:
         if config.rejected_records is None:
@@ -56,25 +77,27 @@ def steps(config: Config, tell: Tell) -> list[Step]:
     return [
         Step("Mapping", mapping),
         Step("Channel", access),
-        Step("Tags", lambda: f"{len(channel.tags(client))} in the channel", needed=False),
-        Step("Attributes", lambda: _named([one.id for one in channel.attributes(client)]), needed=False),
+        *([Step("Tag routes", routes)] if tags else []),
+        Step("Channel has", lists),
         Step("Dead letters", store),
     ]
 
 
 def check_connection(config: Config, tell: Tell) -> None:
-    """Try what a sync needs: the mapping, the key against the channel, and the stores.
+    """Try what a sync needs: the mapping, the key against the channel, the routes for tags, and the stores.
 
     Args:
-        tell: takes what the user should know although it works: a level of :mod:`logging`, and a sentence.
+        tell: takes what was found, and what the user should know although it works: a level of :mod:`logging`, and a
+            sentence.
 
     Raises:
         Failure: what is wrong, and what to do about it.
     """
     for step in steps(config, tell):
         if step.needed:
-            step.run()
+            tell(logging.INFO, f"{step.title}: {step.run()}.")
 
 
-def _named(ids: list[str], most: int = 8) -> str:
-    return ", ".join(ids[:most]) + (f" and {len(ids) - most} others" if len(ids) > most else "") or "none"
+def _some(ids: list[str], most: int = 8) -> str:
+    more = f" and {len(ids) - most} others" if len(ids) > most else ""
+    return f" ({', '.join(ids[:most])}{more})" if ids else ""

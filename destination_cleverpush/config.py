@@ -40,6 +40,7 @@ class Config:
         max_concurrency: requests in flight at most.
         max_requests_per_second: None for no cap.
         progress_interval_seconds: 0 for no progress lines.
+        dry_run: nothing is written, and no state leaves.
     """
 
     api: ApiSettings
@@ -50,6 +51,7 @@ class Config:
     max_concurrency: int
     max_requests_per_second: float | None
     progress_interval_seconds: float
+    dry_run: bool = False
 
 
 def load_spec() -> dict[str, Any]:
@@ -91,7 +93,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             api_key=values["api_key"],
             request_timeout_seconds=float(advanced["request_timeout_seconds"]),
             connections=concurrency,
-            endpoints={"tag_endpoints": advanced["tag_endpoints"], "sync_endpoint": "plain"},
+            endpoints={option: advanced[option] for option in ("tag_endpoints", "sync_endpoint")},
         ),
         objects=ObjectSettings(
             object_type=values["object_type"],
@@ -99,6 +101,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             removed_field=values["removed_field"],
             field_mapping=mapping,
             unmapped_fields=values["unmapped_fields"],
+            tags_are_names=values["tags_are_names"],
             max_removal_ratio=float(values["max_removal_ratio"]),
             removed_values=tuple(values.get("removed_values") or ()) or None,
             subscription_id_kind=kind,
@@ -110,6 +113,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         max_concurrency=concurrency,
         max_requests_per_second=advanced.get("max_requests_per_second"),
         progress_interval_seconds=float(advanced["progress_interval_seconds"]),
+        dry_run=advanced["dry_run"],
     )
 
 

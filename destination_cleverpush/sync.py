@@ -13,8 +13,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
 
+from destination_cleverpush.api.channel import read_channel
 from destination_cleverpush.api.client import WITNESS, Client
+from destination_cleverpush.api.refused import Refused
+from destination_cleverpush.api.rehearsal import Rehearsal
 from destination_cleverpush.config import Config
 from destination_cleverpush.dead_letter.rows import sync_label
 from destination_cleverpush.dead_letter.store import DeadLetterStore, told_place
@@ -22,13 +26,26 @@ from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.delivery.engine import Engine
 from destination_cleverpush.errors import Failure, system_error, transient_error
 from destination_cleverpush.objects.known import Identities
-from destination_cleverpush.objects.plan import StreamPlan, plan_streams
+from destination_cleverpush.objects.plan import StreamPlan, lists_of_streams, plan_streams
 from destination_cleverpush.settlement.calls import CallLog
 from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.policy import Policy
-from destination_cleverpush.settlement.progress import SUMMARY, Progress, closing, summarise
+from destination_cleverpush.settlement.progress import SUMMARY, Progress, closing, show_calls, summarise
 from destination_cleverpush.settlement.settlement import Settlement
-from destination_cleverpush.words import Answer, Complete, DueState, Job, Operation, Pulse, Row, State, Stream, StreamId
+from destination_cleverpush.words import (
+    NOTHING_READ,
+    Answer,
+    Channel,
+    Complete,
+    DueState,
+    Job,
+    Operation,
+    Pulse,
+    Row,
+    State,
+    Stream,
+    StreamId,
+)
 
 CANCEL_GRACE_SECONDS = 4.0
 """How long a cancelled sync waits for what is on its way: a second less than a SIGTERM takes to have its effect."""
@@ -40,15 +57,19 @@ class Sync:
     Args:
         config: as the user filled in the form.
         streams: that the source may send rows of.
+        plan: for a dry run, a file that all calls are written to.
 
     Attributes:
         ending: how it ended, in a sentence; empty before that.
 
     Raises:
-        Failure: `config_error`, before the first row, where the streams or the mapping cannot work.
+        Failure: before the first row, where the streams or the mapping cannot work, where the plan cannot be written,
+            or where names cannot be looked up.
     """
 
-    def __init__(self, config: Config, streams: Sequence[Stream], logger: logging.Logger) -> None:
+    def __init__(
+        self, config: Config, streams: Sequence[Stream], logger: logging.Logger, plan: Path | None = None
+    ) -> None:
         self._config = config
         self._streams = streams
         self._logger = logger
@@ -57,8 +78,12 @@ class Sync:
             Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
         )
         self._identities = Identities(config.objects.subscription_id_kind, self._settlement.tell)
-        self._plans = plan_streams(config.objects, streams, logger.log, identities=self._identities)
+        self._lists, needed = lists_of_streams(config.objects, streams)
         self._client = Client(config.api, logger.info)
+        self._rehearsal = self._rehearse(plan) if config.dry_run else None
+        channel = read_channel(self._client, self._lists, logger.warning, needed=needed)
+        self._refused = Refused(self._client.send, channel, self._read_channel_again)
+        self._plans = plan_streams(config.objects, streams, logger.log, identities=self._identities, channel=channel)
         self._dispatcher = Dispatcher(
             Bounds(config.max_concurrency, config.max_requests_per_second),
             self._settlement.settled,
@@ -71,8 +96,9 @@ class Sync:
             grace_seconds=2 * config.api.request_timeout_seconds,
             bell=self._settlement.ring,
         )
-        self._kept = None if config.rejected_records is None else told_place(config.rejected_records)
-        if config.rejected_records is not None:
+        self._kept = None
+        if config.rejected_records is not None and not config.dry_run:
+            self._kept = told_place(config.rejected_records)
             label = sync_label(
                 next((s.sync_id for s in streams if s.sync_id is not None), None), datetime.now(timezone.utc)
             )
@@ -96,7 +122,9 @@ class Sync:
         self._engine.start(lambda: self._feed(batches))
         failure: Failure | None = None
         try:
-            yield from self._settlement.run(self._engine, progress.tell, seconds or None)
+            for states in self._settlement.run(self._engine, progress.tell, seconds or None):
+                if self._rehearsal is None:
+                    yield states
         finally:
             failure = self._engine.close()
             summarise(
@@ -107,8 +135,11 @@ class Sync:
                 taken=self._dispatcher.taken,
                 besides=self._identities.besides,
                 seconds=time.monotonic() - started,
+                dry=self._rehearsal is not None,
             )
             self._client.close()
+        if self._rehearsal is not None:
+            self._end_rehearsal(self._rehearsal)
         for warning in self._identities.warnings():
             self._logger.warning(warning)
         if failure is None:
@@ -144,7 +175,7 @@ class Sync:
         self._settlement.hurry(CANCEL_GRACE_SECONDS)
 
     def _send(self, operation: Operation) -> Answer:
-        answer = self._client.send(operation)
+        answer = (self._rehearsal or self._refused).send(operation)
         self._call_log.answered(operation, answer)
         return answer
 
@@ -164,8 +195,27 @@ class Sync:
         counts, read = self._settlement.counts.total, sum(self._read.values())
         rejected = counts.rejected.total()
         self.ending = closing(counts, read, self._engine.pulse(), seconds, failed=failed, kept=self._kept)
+        if self._rehearsal is not None:
+            self.ending = f"This was a dry run: nothing was written. {self.ending}"
         level = logging.WARNING if rejected or failed else logging.INFO
         self._logger.log(level, self.ending, extra={SUMMARY: True})
+
+    def _read_channel_again(self) -> Channel:
+        """Its lists as they are now; a sync that runs does not end where they cannot be read."""
+        try:
+            return read_channel(self._client, self._lists, self._logger.info)
+        except Failure:
+            return NOTHING_READ
+
+    def _rehearse(self, plan: Path | None) -> Rehearsal:
+        self._logger.info("This is a dry run: nothing is written to CleverPush, nothing is stored, no state leaves.")
+        if plan is not None:
+            self._logger.warning("All calls are written to %s, which holds personal data then.", plan)
+        return Rehearsal(self._client, plan)
+
+    def _end_rehearsal(self, rehearsal: Rehearsal) -> None:
+        show_calls(self._logger, rehearsal.first)
+        rehearsal.close()
 
     def _feed(self, batches: Iterable[Sequence[Row | State | Complete]]) -> None:
         for batch in batches:

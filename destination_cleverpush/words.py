@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,6 +89,29 @@ class DueState(NamedTuple):
     rejected: int
 
 
+# --- what CleverPush holds
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What exists in the channel's settings: IDs and their names, as read at the start; None where it was not read."""
+
+    tags: Mapping[str, str] | None = None
+    topics: Mapping[str, str] | None = None
+    attributes: Mapping[str, str] | None = None
+
+
+NOTHING_READ = Channel()
+
+
+_PERSONAL_ID = re.compile(r".*@.*|\+[\d\s()./-]{6,}", re.DOTALL)
+
+
+def may_be_told(identifier: str) -> bool:
+    """Whether an ID may stand in a log: not if it is an email address or a phone number."""
+    return not _PERSONAL_ID.fullmatch(identifier)
+
+
 # --- what is called
 
 
@@ -144,18 +168,30 @@ class Reason(NamedTuple):
     advice: str
 
 
+UNKNOWN_TAG = Reason(
+    "unknown_tag",
+    "Tags must be created in CleverPush before they can be assigned. Compare the tag IDs in your data with "
+    "Channel Settings > Tags.",
+)
+UNKNOWN_TOPIC = Reason(
+    "unknown_topic", "Compare the topic IDs in your data with the topics of the channel in CleverPush."
+)
+
+
 class RowRejected(Exception):
     """A row that cannot be sent.
 
     Attributes:
         reason: the kind.
         sentence: what is wrong with this row; names fields and never quotes their values.
+        named: what is at fault where it is an ID or a name that may be told, such as tags.
     """
 
-    def __init__(self, reason: Reason, sentence: str) -> None:
+    def __init__(self, reason: Reason, sentence: str, named: Iterable[str] = ()) -> None:
         super().__init__(sentence)
         self.reason = reason
         self.sentence = sentence
+        self.named = tuple(named)
 
 
 class Verdict(Enum):
@@ -183,7 +219,9 @@ class Answer:
         congested: a sign that fewer requests should be in flight.
         local: the connector or the way to CleverPush ran out of something (descriptors, connections): it judges no
             row, and fewer requests must be in flight.
+        lost: no route was found for the call: that judges neither the row nor CleverPush; other rows are to be tried.
         failure: for FATAL, what ends the sync.
+        named: what is at fault in the row where it is an ID that may be told, such as tags.
         ids: CleverPush's own ids of the subscriptions that a 2xx answer names.
         gone: REJECTED, since the subscription does not exist.
     """
@@ -196,7 +234,9 @@ class Answer:
     delay: float | None = None
     congested: bool = False
     local: bool = False
+    lost: bool = False
     failure: Failure | None = None
+    named: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     gone: bool = False
 

@@ -10,6 +10,8 @@ from destination_cleverpush.words import Stream
 
 CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
 KEY = "private-key-4711"
+NOBODY = "http://127.0.0.1:9"
+"""An address that nothing listens at."""
 
 
 def raw_config(base_url: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -131,6 +131,11 @@ class Server:
         elif not lengthless:
             handler.wfile.write(canned.body)
 
+    @property
+    def written(self) -> list[Asked]:
+        """The writing calls among what was asked."""
+        return [asked for asked in self.asked if asked.method == "POST"]
+
     def __enter__(self) -> Server:
         self._thread.start()
         return self

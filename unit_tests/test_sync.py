@@ -14,7 +14,7 @@ import pytest
 from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.sync import Sync
 from destination_cleverpush.words import Complete, Row, State, Stream, StreamId
-from unit_tests.configurations import make_config
+from unit_tests.configurations import NOBODY, make_config
 from unit_tests.server import Asked, Canned, Server, said, wait_until
 from unit_tests.settlement.keeper import FakeKeeper
 
@@ -59,6 +59,8 @@ def refusing(*ids: str, status: int = 400) -> Any:
     """An answer that refuses the rows of these subscriptions."""
 
     def answer(asked: Asked) -> Canned:
+        if asked.method == "GET":
+            return said(200, {})
         return said(status, "no") if asked.json["customAttributes"]["user_id"] in ids else said(200, {})
 
     return answer
@@ -73,7 +75,7 @@ def test_states_leave_with_their_counts() -> None:
             Sync(make_config(server.url), streams(USERS, ORDERS), LOGGER),
             *(row(1), row(1, stream=ORDERS), state(1), row(2), row(3, None), row(2, "o2", ORDERS), state(2, None)),
         )
-        assert sorted(asked.json["customAttributes"]["user_id"] for asked in server.asked) == ["o2", "u1", "u1", "u2"]
+        assert sorted(asked.json["customAttributes"]["user_id"] for asked in server.written) == ["o2", "u1", "u1", "u2"]
     assert found == [(1, 1, 0), (2, 2, 2)]
 
 
@@ -81,7 +83,7 @@ def test_a_row_of_a_stream_that_is_not_configured_ends_the_sync_after_the_rows_b
     with Server(said(200, {})) as server:
         sync = Sync(make_config(server.url), streams(USERS, ORDERS), LOGGER)
         found, failure = ended(sync, row(1), state(1), row(1, stream=StreamId("nobody", "crm")), row(2), state(2))
-        assert len(server.asked) == 1
+        assert len(server.written) == 1
     assert found == [(1, 1, 0)]
     assert failure.kind is FailureKind.SYSTEM
     assert failure.message.startswith(
@@ -120,13 +122,13 @@ def test_a_mapping_that_cannot_work_fails_before_the_first_row() -> None:
 
 
 def test_a_cancelled_sync_ends_soon_and_says_so() -> None:
-    with Server(Canned(silence=30)) as server:
+    with Server(lambda asked: Canned(silence=30 if asked.method == "POST" else 0)) as server:
         sync = Sync(make_config(server.url), streams(), LOGGER)
         keeper = FakeKeeper(sync._settlement)
 
         def batches() -> Iterator[list[Message]]:
             yield [state(0), row(1), state(1)]
-            wait_until(lambda: bool(server.asked))
+            wait_until(lambda: bool(server.written))
             sync.cancel("Somebody cancelled it.")
 
         found: list[tuple[int, int, int]] = []
@@ -248,7 +250,7 @@ def test_a_source_that_ended_early_is_told(caplog: pytest.LogCaptureFixture) -> 
 
 def test_of_many_streams_a_few_are_named(caplog: pytest.LogCaptureFixture) -> None:
     ids = [StreamId(f"s{number}") for number in range(7)]
-    run(Sync(make_config(), streams(*ids, generation_id=3), LOGGER))
+    run(Sync(make_config(NOBODY), streams(*ids, generation_id=3), LOGGER))
     (warning,) = warnings(caplog)
     assert "'s0', 's1', 's2', 's3', 's4' and others whole" in warning
 

@@ -66,7 +66,10 @@ class DestinationCleverpush(Destination):
         logger: logging.Logger,
         config: Mapping[str, Any],
     ) -> AirbyteConnectionStatus:
-        """Validate the configuration, the key against the channel, and the dead letter store by writing to it."""
+        """Validate the configuration, the key against the channel, and the dead letter store by writing to it.
+
+        The log tells which routes were found, and what the channel lacks.
+        """
         try:
             check_connection(parse_config(config), logger.log)
         except Failure as failure:
@@ -116,6 +119,10 @@ class DestinationCleverpush(Destination):
         send.add_arguments(sent)
         for command in (write, sent):
             command.add_argument("--fail-on-rejected", action="store_true", help="end with code 1 if a row is rejected")
+            command.add_argument("--dry-run", action="store_true", help="write nothing to CleverPush, only tell of it")
+            command.add_argument(
+                "--plan", type=Path, metavar="FILE", help="with --dry-run: write all calls to this file"
+            )
         sent.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
         for command in (check, discover, write, sent):
             command.add_argument("--json", action="store_true", help="print Airbyte's lines at a terminal, too")
@@ -180,7 +187,7 @@ class DestinationCleverpush(Destination):
             yield [catalog_line(destination_catalog(config, logger))]
             return
         streams, messages, _ = _input(parsed)
-        sync = _sync(parse_config(config), streams)
+        sync = _sync(_rehearsed(parse_config(config), parsed), streams, parsed.plan)
         _cancel_on_signals(sync, output)
         output.when_broken(sync.cancel)
         yield from _written(sync, messages)
@@ -204,7 +211,7 @@ class DestinationCleverpush(Destination):
                 terminal.say("good", "every field is as the form wants it", "Configuration")
                 return 0 if terminal.check(steps(config, logger.log)) else 1
             streams, messages, share = _input(parsed)
-            sync = _sync(config, streams)
+            sync = _sync(_rehearsed(config, parsed), streams, parsed.plan)
             _cancel_on_signals(sync, output)
             terminal.deliver(sync, messages, share)
             _judge(parsed, sync)
@@ -267,8 +274,17 @@ def _read_config(path: str) -> dict[str, Any]:
     return config
 
 
-def _sync(config: Config, streams: Sequence[Stream]) -> Sync:
-    sync = Sync(config, streams, logger)
+def _rehearsed(config: Config, parsed: argparse.Namespace) -> Config:
+    """The configuration with what the command line says of a dry run."""
+    if parsed.dry_run:
+        config = replace(config, dry_run=True)
+    if parsed.plan is not None and not config.dry_run:
+        raise config_error("--plan writes down the calls of a dry run: give --dry-run, too.")
+    return config
+
+
+def _sync(config: Config, streams: Sequence[Stream], plan: Path | None = None) -> Sync:
+    sync = Sync(config, streams, logger, plan)
     for stream in streams:
         if is_truncated(stream):
             _tell_truncated(stream.id, stream_settings(config.objects, stream))

@@ -21,7 +21,7 @@ from destination_cleverpush.api.reasons import (
 from destination_cleverpush.api.transport import Reply
 from destination_cleverpush.api.trouble import NoReply, Trouble
 from destination_cleverpush.errors import config_error
-from destination_cleverpush.words import DELIVERED, Answer, Verdict
+from destination_cleverpush.words import DELIVERED, UNKNOWN_TAG, UNKNOWN_TOPIC, Answer, Verdict
 
 RETRY_STATUSES = frozenset({408, 425, *range(500, 600)})
 """Answers that may be different the next time."""
@@ -57,6 +57,17 @@ def classify(reply: Reply) -> Answer | None:
         delay = named_delay(reply.headers) if overloaded else None
         return Answer(Verdict.RETRY, SERVER_ERROR, f"answered {status}", status, words, delay, congested=overloaded)
     return Answer(Verdict.FATAL, status=status, words=words, failure=unexpected(status))
+
+
+def unknown_ids(answer: Answer, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tag or the topics that were refused as unknown; none where the answer leaves open which of several."""
+    if answer.reason is UNKNOWN_TAG:
+        return (payload["tagId"],) if "tagId" in payload else ()
+    if answer.reason is UNKNOWN_TOPIC:
+        topics: list[str] = payload.get("topics") or []
+        quoted = [t for t in topics if re.search(rf"(?<![\w-]){re.escape(t)}(?![\w-])", answer.words or "")]
+        return tuple(quoted or (topics if len(topics) == 1 else ()))
+    return ()
 
 
 def unanswered(error: NoReply, timeout: float) -> Answer:

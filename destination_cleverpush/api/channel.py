@@ -6,11 +6,14 @@ Sources: the public Singer tap for the paged lists (`limit`, `skip`; `startId`),
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from destination_cleverpush.api.client import Client
+from destination_cleverpush.api.trouble import NoReply
+from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.words import Channel
 
 PAGE_ROWS = 100
 """Entries asked for at once."""
@@ -24,6 +27,37 @@ class Named(NamedTuple):
 
     id: str
     name: str
+
+
+LISTS = ("tags", "topics", "attributes")
+"""What :func:`read_channel` can read: the fields of a :class:`Channel`."""
+
+
+def read_channel(
+    client: Client, lists: Collection[str], tell: Callable[[str], None], *, needed: Collection[str] = ()
+) -> Channel:
+    """What exists in the channel's settings. What may not be read is told in one line, and all goes on without it.
+
+    Args:
+        lists: which of :data:`LISTS` are wanted.
+        needed: those of them without which the sync cannot go on.
+
+    Raises:
+        Failure: `config_error`: the network's own settings let no call through (a proxy, a certificate); where a
+            list is needed, also any other reason why it cannot be read.
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    for what in (name for name in LISTS if name in lists):
+        try:
+            found[what] = dict({"tags": tags, "topics": topics, "attributes": attributes}[what](client))
+        except Failure as failure:  # noqa: PERF203 - three turns at most
+            unanswered = isinstance(failure.__cause__, NoReply)
+            if what in needed or (unanswered and failure.kind is FailureKind.CONFIG):
+                raise
+            tell(f"The channel's {what} cannot be read, so they are not compared with the rows. {failure.message}")
+            if unanswered:
+                break  # nor would the others, and each may take a whole time-out
+    return Channel(**found)
 
 
 def tags(client: Client) -> list[Named]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from destination_cleverpush.api.answers import classify, refused_by_a_page, unanswered
+from destination_cleverpush.api.answers import classify, refused_by_a_page, unanswered, unknown_ids
 from destination_cleverpush.api.failures import (
     NO_CHANNEL,
     access_refused,
@@ -78,29 +78,10 @@ class Client:
         way; it tries one route after the other (:mod:`routes`), and the others wait for at most the time-out.
 
         A route that begins with `GET ` is a look-up: the payload becomes the query, and DELIVERED without `ids` says
-        that there is definitely no such subscription.
+        that there is definitely no such subscription. An answer that refuses an unknown tag or topic names it.
         """
-        action, payload = operation.action, operation.payload
-        if action is WITNESS:
-            return self._see()
-        route = self._routes.settled(action)
-        if route is not None and route.startswith("GET "):
-            return self._look_up(route[4:], payload)
-        body = json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
-        if route is not None:
-            return self._call(action, route, body)
-        if len(self._routes.candidates(action)) == 1:
-            return self._find_route(operation, body)
-        turn = self._turns.setdefault(action, threading.Lock())
-        if not turn.acquire(timeout=self.settings.request_timeout_seconds):
-            return _undecided("was not called, since it is not known yet which route it has", None)
-        try:
-            route = self._routes.settled(action)
-            if route is None:
-                return self._find_route(operation, body)
-        finally:
-            turn.release()
-        return self._call(action, route, body)
+        answer = self._send(operation)
+        return replace(answer, named=unknown_ids(answer, operation.payload)) if answer.reason else answer
 
     def find_route(self, action: Action) -> str | None:
         """Which route the server has for the action, by calls that change nothing, since they name no subscription.
@@ -117,16 +98,21 @@ class Client:
                 raise self._no_route(action, self._routes.candidates(action), status)
         return self._routes.settled(action)
 
+    def route(self, action: Action) -> str:
+        """The path that the action's calls go to, as far as is known."""
+        return self._routes.settled(action) or self._routes.candidates(action)[0]
+
     def read(self, path: str) -> Mapping[str, Any]:
         """A list or an object that CleverPush holds.
 
         Raises:
-            Failure: `config_error` or `transient_error`, each in a sentence of its own.
+            Failure: `config_error` or `transient_error`, each in a sentence of its own; its cause is the
+                :class:`NoReply` where no answer came.
         """
         try:
             reply = self._transport.exchange("GET", path, most=LARGEST_LIST_BYTES)
         except NoReply as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable(error) from error
         if failure := self._access_refused(reply):
             raise failure
         if reply.status == 404:
@@ -155,6 +141,29 @@ class Client:
         """Close the kept connections."""
         self._transport.close()
 
+    def _send(self, operation: Operation) -> Answer:
+        action, payload = operation.action, operation.payload
+        if action is WITNESS:
+            return self._see()
+        route = self._routes.settled(action)
+        if route is not None and route.startswith("GET "):
+            return self._look_up(route[4:], payload)
+        body = json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
+        if route is not None:
+            return self._call(action, route, body)
+        if len(self._routes.candidates(action)) == 1:
+            return self._find_route(operation, body)
+        turn = self._turns.setdefault(action, threading.Lock())
+        if not turn.acquire(timeout=self.settings.request_timeout_seconds):
+            return _undecided("was not called, since it is not known yet which route it has", None)
+        try:
+            route = self._routes.settled(action)
+            if route is None:
+                return self._find_route(operation, body)
+        finally:
+            turn.release()
+        return self._call(action, route, body)
+
     def _find_route(self, operation: Operation, body: bytes) -> Answer:
         action, payload = operation.action, operation.payload
         answer, status = self._search(action, body)
@@ -166,7 +175,7 @@ class Client:
         if enough:
             failure = self._no_route(action, self._routes.candidates(action), status)
             return Answer(Verdict.FATAL, status=status, failure=failure)
-        return _undecided(f"answered {status} as if it had no such route", status)
+        return replace(_undecided(f"answered {status} as if it had no such route", status), lost=True)
 
     def _search(self, action: Action, body: bytes) -> tuple[Answer | None, int]:
         """Make the call at one route after the other; the answer that counts, or None and the status of the last."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from destination_cleverpush.words import Reason
+from destination_cleverpush.words import UNKNOWN_TAG, UNKNOWN_TOPIC, Reason
 
 LONGEST_WORDS = 500
 """Characters of an answer that are read and told: patterns are quick on so many, and people too."""
@@ -22,18 +22,10 @@ CHANNEL_NOT_FOUND = Reason(
     "The channel ID does not match any channel in the CleverPush account. Verify it in CleverPush under "
     "Channel Settings > API. Channel IDs are case-sensitive.",
 )
-UNKNOWN_TAG = Reason(
-    "unknown_tag",
-    "Tags must be created in CleverPush before they can be assigned. Compare the tag IDs in your data with "
-    "Channel Settings > Tags.",
-)
 UNKNOWN_ATTRIBUTE = Reason(
     "unknown_attribute",
     "Custom attributes must be created in CleverPush before they can be filled. Create the attribute under "
     "Settings > Custom Attributes, or leave the column out (Columns Without a Mapping: Ignore).",
-)
-UNKNOWN_TOPIC = Reason(
-    "unknown_topic", "Compare the topic IDs in your data with the topics of the channel in CleverPush."
 )
 CONTACT_REQUIRED = Reason(
     "contact_required",

@@ -23,7 +23,7 @@ LOST_SUBSCRIPTIONS = 10
 subscription may look just like an unknown route."""
 
 LOST_CALLS = 3
-"""The same by the calls for one subscription, where the input has fewer subscriptions than that."""
+"""So many calls for each subscription say the same where the input has fewer subscriptions than that."""
 
 _SETTLES_NOTHING = frozenset({401, 403, 407, 408, 425, 429})
 _SPEAKS = re.compile(r"subscri|\btags?|channel|topic|attribute|field|e-?mail|phone", re.IGNORECASE)
@@ -103,7 +103,7 @@ class Routes:
         """Note that a subscription found none of the routes; whether that is enough to say that there is none."""
         lost = self._lost.setdefault(action, Counter())
         lost[subscription] += 1
-        return len(lost) >= LOST_SUBSCRIPTIONS or lost[subscription] >= LOST_CALLS
+        return len(lost) >= LOST_SUBSCRIPTIONS or min(lost.values()) >= LOST_CALLS
 
     def _path(self, action: Action, name: str) -> str:
         return action.routes[name].replace("{channel_id}", self._channel)

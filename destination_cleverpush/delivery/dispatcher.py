@@ -10,7 +10,7 @@ import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from destination_cleverpush.delivery.checkpoints import Checkpoints
 from destination_cleverpush.delivery.judgement import Judgement, Patience
@@ -194,6 +194,9 @@ class Dispatcher:
         self.in_flight -= 1
         if self._asked is not None and attempt is self._asked[0]:
             self._witness_answered(answer, self._asked[1], now)
+        elif answer.verdict is Verdict.REJECTED and answer.status is None:
+            self._uncall(attempt)
+            self._done(attempt, answer)
         elif answer.verdict in (Verdict.DELIVERED, Verdict.REJECTED):
             felt = self._judgement.feels
             self._judgement.answered(attempt.started, attempt.failures, read=attempt.operation.action.is_read)
@@ -321,7 +324,7 @@ class Dispatcher:
         except StopIteration:
             pass
         except RowRejected as rejected:
-            job.refusal = job.refusal or Answer(Verdict.REJECTED, rejected.reason, rejected.sentence)
+            _refuse(job, Answer(Verdict.REJECTED, rejected.reason, rejected.sentence, named=rejected.named))
         job.script = None
         return None
 
@@ -334,8 +337,8 @@ class Dispatcher:
             if not attempt.operation.action.is_read:
                 self._last_delivered = (job.stream, attempt.operation)
             self.taken[job.stream, attempt.operation.action] += 1
-        elif job.refusal is None and not attempt.operation.takes(answer):
-            job.refusal = answer
+        elif not attempt.operation.takes(answer):
+            _refuse(job, answer)
         if (operation := self._advance(job, answer)) is not None:
             self._ready.appendleft(Attempt(job.stream, job, operation))  # before younger rows
             return
@@ -348,6 +351,12 @@ class Dispatcher:
             self._activate(job.lane)
         else:
             del self._lanes[job.lane]
+
+    def _uncall(self, attempt: Attempt) -> None:
+        """It was refused without a call: nothing was asked of CleverPush, and nothing is learned about it."""
+        self.calls[attempt.stream] -= 1
+        if attempt.job is not None:
+            attempt.job.attempts -= 1
 
     def _let_go(self) -> None:
         """Begin what was held; nothing is held from now on."""
@@ -401,10 +410,10 @@ class Dispatcher:
         self.watch(now)
 
     def _failed(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        alone = self.in_flight == 0 and not self._ready and self._last_delivered is not None
-        in_doubt = alone and attempt.failures >= self._patience.retries and not attempt.witnessed
-        read = attempt.operation.action.is_read
-        self._judgement.failed(attempt.started, now, in_doubt=in_doubt, read=read)
+        if answer.lost:
+            self._judgement.refused(attempt.started)
+        else:
+            self._judge_failure(attempt, now)
         if answer.local:
             self.limit.exhausted(self.in_flight, now)
             attempt.tries_in_vain += 1
@@ -423,6 +432,12 @@ class Dispatcher:
                 self._retry(attempt, answer, now)
         if (seconds := self._judgement.outage_since(now)) is not None:
             self._outage(answer, seconds)
+
+    def _judge_failure(self, attempt: Attempt, now: float) -> None:
+        alone = self.in_flight == 0 and not self._ready and self._last_delivered is not None
+        in_doubt = alone and attempt.failures >= self._patience.retries and not attempt.witnessed
+        read = attempt.operation.action.is_read
+        self._judgement.failed(attempt.started, now, in_doubt=in_doubt, read=read)
 
     def _retry(self, attempt: Attempt, answer: Answer, now: float) -> None:
         if attempt.failures >= self._patience.most_tries:
@@ -481,6 +496,11 @@ class Dispatcher:
         attempt = heapq.heappop(self._delayed)[2]
         often = f"{last.summary} {_times(attempt.failures)} for this row, while the channel could be read"
         self._done(attempt, Answer(Verdict.REJECTED, last.reason, often, last.status, last.words))
+
+
+def _refuse(job: Job, answer: Answer) -> None:
+    """The first refusal of a row counts; what later ones name is told with it."""
+    job.refusal = replace(job.refusal, named=job.refusal.named + answer.named) if job.refusal else answer
 
 
 def _times(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from destination_cleverpush.objects.columns import Columns, Place
@@ -56,18 +56,27 @@ class RowMapper:
         settings: the mapping, what becomes of unmapped columns, and the column that marks removed rows.
         known_fields: the fields that the object has besides custom attributes.
         schema: the stream's JSON schema; columns of format `date-time` are sent as ISO-8601.
+        attributes: the IDs of the custom attributes that the channel has; None where nobody knows.
 
     Attributes:
         columns: those that are known of so far.
+        unmapped: the columns that can only be custom attributes, under their own names.
         taken: pairs of the name that was looked for and the column that is taken for it, where these differ.
         filled: the fields that a mapping or a column of their own name fills, as far as columns are known.
     """
 
-    def __init__(self, settings: Settings, known_fields: frozenset[str], schema: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        known_fields: frozenset[str],
+        schema: Mapping[str, Any],
+        attributes: Collection[str] | None = None,
+    ) -> None:
         self._mapping = [(m.source, m.destination) for m in settings.field_mapping]
         self._destinations = {m.destination for m in settings.field_mapping}
         self._removed_field = settings.removed_field
-        self._send_unmapped = settings.unmapped_fields == "send"
+        self._send_unmapped = settings.unmapped_fields != "ignore"
+        self._sendable = attributes if settings.unmapped_fields == "known" else None
         implied = self._send_unmapped or not settings.field_mapping
         self._implied = sorted(known_fields - self._destinations) if implied else []
         properties = schema.get("properties")
@@ -81,6 +90,7 @@ class RowMapper:
         self.columns = Columns(columns, [*sources, self._removed_field, *self._implied])
         self.taken: dict[str, str] = {}
         self.filled: frozenset[str] = frozenset()
+        self.unmapped: frozenset[str] = frozenset()
         self._layouts: dict[tuple[str, ...], Layout] = {}
         self._decide()
 
@@ -131,6 +141,7 @@ class RowMapper:
         self.filled = frozenset(self._destinations.union(self._known.values()))
         self.taken = {name: place.column for name, place in self._found.items() if place and _differs(name, place)}
         self.taken |= {field: column for column, field in self._known.items() if field != column}
+        self.unmapped = frozenset(filter(self._is_unmapped, self.columns.names - self._known.keys()))
 
     def _lay_out(self, row: Mapping[str, Any]) -> Layout:
         steps: list[tuple[str, str, Read | None]] = []
@@ -142,15 +153,17 @@ class RowMapper:
             field = self._known.get(column)
             if field is not None or (
                 self._send_unmapped
-                and column not in self._used
-                and column not in self._destinations
-                and not _is_airbytes_own(column)
+                and self._is_unmapped(column)
+                and (self._sendable is None or column in self._sendable)
             ):
                 steps.append((column, field or column, self._reader(Place(column))))
         marker = self._found[self._removed_field]
         if marker is None or marker.column not in row:
             return Layout(tuple(steps), None, None)
         return Layout(tuple(steps), marker.column, _path_reader(marker.path) if marker.path else None)
+
+    def _is_unmapped(self, column: str) -> bool:
+        return column not in self._used and column not in self._destinations and not _is_airbytes_own(column)
 
     def _reader(self, place: Place) -> Read | None:
         if place.path:

@@ -9,11 +9,13 @@ from typing import Any
 
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.objects.activation import stream_settings, tell_ignored
+from destination_cleverpush.objects.attributes import AttributeNotices
 from destination_cleverpush.objects.guard import RemovalGuard
 from destination_cleverpush.objects.identity import Who, mixed_ids, required_fields, shown, whom
 from destination_cleverpush.objects.known import Identities
 from destination_cleverpush.objects.mapping import Layout, RowMapper
 from destination_cleverpush.objects.marker import Clock, is_airbytes_marker, is_listed, listed_values, says_removed
+from destination_cleverpush.objects.names import listed_fields
 from destination_cleverpush.objects.notices import ColumnNotices, Tell
 from destination_cleverpush.objects.reasons import (
     INVALID_VALUE,
@@ -25,7 +27,19 @@ from destination_cleverpush.objects.scripts import by_native_id, by_own_id
 from destination_cleverpush.objects.settings import AudienceMode, Settings
 from destination_cleverpush.objects.shape import IdKind
 from destination_cleverpush.objects.table import OBJECTS
-from destination_cleverpush.words import Answer, Job, Operation, Row, RowRejected, Script, Stream, StreamId, Verdict
+from destination_cleverpush.words import (
+    NOTHING_READ,
+    Answer,
+    Channel,
+    Job,
+    Operation,
+    Row,
+    RowRejected,
+    Script,
+    Stream,
+    StreamId,
+    Verdict,
+)
 
 _LONGEST_IDENTIFIER = 10_000
 _ONLY_THE_KEY = (
@@ -41,16 +55,26 @@ class StreamPlan:
         tell: takes notices, each once per stream.
         now: the time, for markers that hold one.
         identities: what the sync knows of IDs.
+        channel: what exists in the channel.
 
     Raises:
         Failure: `config_error`: the stream's schema lacks a column without which no row can be sent.
     """
 
-    def __init__(self, settings: Settings, stream: Stream, tell: Tell, now: Clock, identities: Identities) -> None:
+    def __init__(
+        self, settings: Settings, stream: Stream, tell: Tell, now: Clock, *, identities: Identities, channel: Channel
+    ) -> None:
         self.stream = stream.id
         self._settings = settings
         self._object = OBJECTS[settings.object_type]
-        self._mapper = RowMapper(settings, self._object.known_fields, stream.schema)
+        lists = wanted_lists(settings)
+        attributes = channel.attributes if "attributes" in lists else None
+        self._mapper = RowMapper(settings, self._object.known_fields, stream.schema, attributes)
+        self._listed_fields = [
+            (field, listed)
+            for field, listed in listed_fields(channel, by_name=settings.tags_are_names, tell=tell).items()
+            if field in lists
+        ]
         self._listed = listed_values(settings.removed_values)
         self._guard = RemovalGuard(stream.id, settings.max_removal_ratio)
         self._tell = tell
@@ -61,6 +85,9 @@ class StreamPlan:
         required = required_fields(settings, self._object)
         self._notices = ColumnNotices(settings, stream, required, self._mapper.columns, tell)
         self._notices.taken(self._mapper.taken)
+        self._missing = AttributeNotices(stream.id, settings, self._object.known_fields, attributes, tell)
+        if self._mapper.columns.names:
+            self._missing.begin(self._mapper.unmapped)
 
     @property
     def gives_both_ids(self) -> bool:
@@ -74,6 +101,7 @@ class StreamPlan:
         self._guard.rows += 1
         layout = self._mapper.layout(row.data)
         self._notices.row(self._mapper.taken)
+        self._missing.row(self._mapper.unmapped)
         try:
             if mode is not AudienceMode.REMOVE:
                 removed_by = self._removed_by(layout, row.data)
@@ -89,9 +117,13 @@ class StreamPlan:
                 gives_both=self.gives_both_ids,
                 names_user=self._names_user,
             )
+            for field, listed in self._listed_fields:
+                if field in fields:
+                    fields[field] = listed.ids(fields[field])
             operations = (self._object.remove if removes else self._object.put)(fields, self._settings)
         except RowRejected as rejected:
-            refusal = Answer(Verdict.REJECTED, rejected.reason, self._explained(rejected, removed_by))
+            sentence = self._explained(rejected, removed_by)
+            refusal = Answer(Verdict.REJECTED, rejected.reason, sentence, named=rejected.named)
             return Job(row.stream, "", None, row, row.size, refusal, removed_by=removed_by)
         script = self._script(who, call, operations, removes=removes)
         if removed_by is None:
@@ -123,6 +155,7 @@ class StreamPlan:
     def end(self) -> None:
         """Say what is to be said after the last row: which columns were missing in a stream of few rows."""
         self._notices.end()
+        self._missing.end()
 
     def _script(self, who: Who, call: IdKind, operations: list[Operation], *, removes: bool) -> Script:
         if call is IdKind.EXTERNAL and (removes or not self._settings.only_existing):
@@ -183,13 +216,16 @@ def plan_streams(
     streams: Sequence[Stream],
     tell: Tell = _ignore,
     now: Clock = _now,
+    *,
     identities: Identities | None = None,
+    channel: Channel = NOTHING_READ,
 ) -> dict[StreamId, StreamPlan]:
     """One plan per stream.
 
     Args:
         tell: takes what the user should know, each once per stream: before the first row, or at the row that shows it.
         identities: what the sync knows of IDs, the same for all streams.
+        channel: what exists in the channel, as far as :func:`wanted_lists` asks for it.
 
     Raises:
         Failure: `config_error`: the field mapping cannot work, or not with the stream's schema, or the object that the
@@ -200,10 +236,36 @@ def plan_streams(
     tell_ignored(settings, streams, tell)
     identities = identities or Identities(settings.subscription_id_kind)
     plans = {
-        stream.id: StreamPlan(stream_settings(settings, stream), stream, tell, now, identities) for stream in streams
+        stream.id: StreamPlan(
+            stream_settings(settings, stream), stream, tell, now, identities=identities, channel=channel
+        )
+        for stream in streams
     }
     _tell_mixed_ids(settings, all(plan.gives_both_ids for plan in plans.values()), tell)
     return plans
+
+
+def wanted_lists(settings: Settings) -> set[str]:
+    """What the plans want to know of the channel: fields of :class:`destination_cleverpush.words.Channel`."""
+    lists = set(OBJECTS[settings.object_type].lists)
+    return lists if settings.audience_mode is not AudienceMode.REMOVE else lists & {"tags"}
+
+
+def needed_lists(settings: Settings) -> set[str]:
+    """Those of :func:`wanted_lists` without which no row can be planned: names are looked up in them."""
+    return wanted_lists(settings) - {"attributes"} if settings.tags_are_names else set()
+
+
+def lists_of_streams(settings: Settings, streams: Sequence[Stream]) -> tuple[set[str], set[str]]:
+    """:func:`wanted_lists` and :func:`needed_lists` of all streams together.
+
+    Raises:
+        Failure: as :func:`plan_streams`.
+    """
+    if any(stream.object_name is None for stream in streams):
+        _check_required(settings)
+    found = [stream_settings(settings, stream) for stream in streams]
+    return set().union(*map(wanted_lists, found)), set().union(*map(needed_lists, found))
 
 
 def check_mapping(settings: Settings, tell: Tell = _ignore) -> None:
@@ -222,7 +284,7 @@ def _tell_mixed_ids(settings: Settings, gives_both: bool, tell: Tell) -> None:
 
 
 def _check_required(settings: Settings) -> None:
-    if not settings.field_mapping or settings.unmapped_fields == "send":
+    if not settings.field_mapping or settings.unmapped_fields != "ignore":
         return
     filled = {m.destination for m in settings.field_mapping}
     if missing := sorted(set(required_fields(settings, OBJECTS[settings.object_type])) - filled):

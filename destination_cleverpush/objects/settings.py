@@ -41,9 +41,11 @@ class Settings:
     Attributes:
         object_type: a name in :data:`destination_cleverpush.objects.table.OBJECTS`.
         removed_field: the column (or dotted path) that marks a row as removed.
-        unmapped_fields: what becomes of columns without a mapping: `send` or `ignore`.
+        unmapped_fields: what becomes of columns without a mapping: `known` (those are sent that are attributes of the
+            channel), `send` or `ignore`.
         email_opt_in_form_id: sent with every email; None: not sent.
         max_removal_ratio: the highest share of rows that may be marked as removed.
+        tags_are_names: tags and topics are given by their names, and not by their IDs.
         removed_values: where given, these values of the removed marker, in any case, mean removed, and no others do.
         subscription_id_kind: what `subscription_id` is.
         mapped_by_platform: columns have the fields' names already, and a removed marker only if one was mapped.
@@ -61,3 +63,4 @@ class Settings:
     subscription_id_kind: SubscriptionIdKind = SubscriptionIdKind.BY_CALL
     mapped_by_platform: bool = False
     only_existing: bool = False
+    tags_are_names: bool = False

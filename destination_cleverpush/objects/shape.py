@@ -32,6 +32,7 @@ class CleverPushObject:
         required_fields: those without which no row can be sent.
         told_fields: those that hold IDs, and may be told in logs.
         put_id, remove_id: how the calls of `put` and of `remove` name the subscription.
+        lists: of what its rows name the channel has lists: fields of :class:`destination_cleverpush.words.Channel`.
         actions: all calls that it makes.
         put: the calls that bring a row to CleverPush, for a subscription that is still to be named
             (:mod:`destination_cleverpush.objects.scripts`). May raise
@@ -49,6 +50,7 @@ class CleverPushObject:
     told_fields: tuple[str, ...]
     put_id: IdKind
     remove_id: IdKind
+    lists: tuple[str, ...]
     actions: tuple[Action, ...]
     put: Callable[[Fields, Settings], list[Operation]]
     remove: Callable[[Fields, Settings], list[Operation]]

@@ -69,6 +69,7 @@ OBJECT = CleverPushObject(
     told_fields=("subscription_id", "cleverpush_id", "topics"),
     put_id=IdKind.EXTERNAL,
     remove_id=IdKind.NATIVE,
+    lists=("topics", "attributes"),
     actions=(SYNC, UNSUBSCRIBE),
     put=put,
     remove=remove,

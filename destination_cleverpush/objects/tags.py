@@ -55,6 +55,7 @@ OBJECT = CleverPushObject(
     told_fields=("subscription_id", "cleverpush_id", "tags"),
     put_id=IdKind.NATIVE,
     remove_id=IdKind.NATIVE,
+    lists=("tags",),
     actions=(ADD_TAG, REMOVE_TAG),
     put=put,
     remove=remove,

@@ -6,17 +6,25 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from destination_cleverpush.words import may_be_told
+
 _TOKEN = re.compile(r"[^\s\"'`,;:()\[\]{}<>=]+")
 _PIECE = re.compile(r"[a-z]+|\d+")
 _PLAIN = re.compile(r"([A-Za-z]+([-_/][A-Za-z]+)*|\d{1,3})[.!?]*")
-_PERSONAL_ID = re.compile(r".*@.*|\+[\d\s()./-]{6,}", re.DOTALL)
+_IDS = frozenset({"channelId", "subscriptionId", "user_id", "tagId", "topics", "emailOptInFormId"})
 _LARGEST_SEARCHED = 100_000
 _LONGEST_WORDS = 500
 
 
-def may_be_told(identifier: str) -> bool:
-    """Whether an ID may stand in a log: not if it is an email address or a phone number."""
-    return not _PERSONAL_ID.fullmatch(identifier)
+def masked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's body with the IDs in it, and no other value but `…`."""
+    return {name: masked(part) if isinstance(part, Mapping) else _masked(name, part) for name, part in body.items()}
+
+
+def _masked(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(name, item) for item in value]
+    return value if name in _IDS and may_be_told(str(value)) else "…"
 
 
 def without_values(words: str, row: Mapping[str, Any], identifiers: Iterable[str] = ()) -> str:

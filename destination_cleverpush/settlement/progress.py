@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from destination_cleverpush.settlement.counts import Counts, StreamCounts
+from destination_cleverpush.settlement.masking import masked
 from destination_cleverpush.words import Action, Pulse, Reason, StreamId
 
 SUMMARY = "of_the_summary"
@@ -76,6 +79,7 @@ def summarise(
     taken: Mapping[tuple[StreamId, Action], int],
     besides: Mapping[tuple[StreamId, str], int],
     seconds: float,
+    dry: bool = False,
 ) -> None:
     """One line per stream and reason, with its count and what to do, then one per stream.
 
@@ -84,6 +88,7 @@ def summarise(
         calls: calls made, by stream.
         taken: calls that CleverPush took, by stream and what they do.
         besides: what else is to be told of delivered rows, by stream and in words, such as `gone already`.
+        dry: nothing was done in truth.
     """
     for stream in read:
         for reason, count in counts.of(stream).rejected.most_common():
@@ -101,10 +106,12 @@ def summarise(
         c = counts.of(stream)
         undelivered = rows - c.settled
         logger.info(
-            "Stream '%s': %d rows read, %d delivered%s, %d rejected%s%s, %d calls in %.1f s (%.0f rows per s).",
+            "%sStream '%s': %d rows read, %d %s%s, %d rejected%s%s, %d calls in %.1f s (%.0f rows per s).",
+            "Dry run: nothing was sent. " if dry else "",
             stream,
             rows,
             c.delivered,
+            "would be delivered" if dry else "delivered",
             _by_effect(
                 {a.done: n for (of, a), n in taken.items() if of == stream}
                 | {what: n for (of, what), n in besides.items() if of == stream},
@@ -155,6 +162,17 @@ def closing(counts: StreamCounts, read: int, pulse: Pulse, seconds: float, *, fa
             "the reasons, and the command replay sends them again."
         )
     return f"{end} Rejected rows are kept in {kept}; the command replay prints them as records, to be sent again."
+
+
+def show_calls(logger: logging.Logger, calls: Mapping[Action, Sequence[tuple[str, Mapping[str, Any]]]]) -> None:
+    """A line per call of a dry run, without personal data.
+
+    Args:
+        calls: path and body of the first calls of each kind.
+    """
+    for first in calls.values():
+        for path, body in first:
+            logger.info("Dry run, would be called: POST %s %s", path, json.dumps(masked(body), ensure_ascii=False))
 
 
 def _by_effect(done: Mapping[str, int], left_alone: int) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from destination_cleverpush.settlement.masking import may_be_told, without_values
-from destination_cleverpush.words import Answer, Job, RejectedRow, Row
+from destination_cleverpush.settlement.masking import without_values
+from destination_cleverpush.words import Answer, Job, RejectedRow, Row, may_be_told
+
+_MOST_NAMED = 20
 
 
 def rejected_row(job: Job, subscription_id: str | None, rejected_at: datetime) -> RejectedRow:
@@ -37,10 +39,11 @@ def rejected_row(job: Job, subscription_id: str | None, rejected_at: datetime) -
 
 
 def said(answer: Answer, quoted: str = "") -> str:
-    """What happened to a row, as a sentence, with CleverPush's words where they may be told."""
-    if answer.summary.endswith("."):
-        return answer.summary
-    return f"CleverPush {answer.summary}" + (f' ("{quoted}").' if quoted else ".")
+    """What happened to a row, as a sentence, with CleverPush's words where they may be told, and what is at fault."""
+    sentence = answer.summary
+    if not sentence.endswith("."):
+        sentence = f"CleverPush {sentence}" + (f' ("{quoted}").' if quoted else ".")
+    return sentence + (f" At fault: {culprits}." if (culprits := _listed(answer.named)) else "")
 
 
 def quoted(answer: Answer, row: Row, identifiers: Iterable[str]) -> str:
@@ -50,6 +53,12 @@ def quoted(answer: Answer, row: Row, identifiers: Iterable[str]) -> str:
         identifiers: what may be told besides the names of the row's columns.
     """
     return without_values(answer.words, row.data, identifiers) if answer.words else ""
+
+
+def _listed(named: Iterable[str]) -> str:
+    told = [f"'{name}'" for name in dict.fromkeys(named) if may_be_told(name)]
+    more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+    return ", ".join(told[:_MOST_NAMED]) + more
 
 
 def place(row: RejectedRow) -> str:

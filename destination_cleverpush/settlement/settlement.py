@@ -25,7 +25,7 @@ from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.masking import named
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.sentences import place, quoted, rejected_row, said
-from destination_cleverpush.words import DueState, Job, Reason, RejectedRow, Row, StreamId
+from destination_cleverpush.words import DueState, Job, Reason, RejectedRow, Row, StreamId, may_be_told
 
 _UNKNOWN = "unknown_"
 """How the codes begin of rows of which CleverPush does not know something that it names."""
@@ -222,9 +222,11 @@ class Settlement:
         answer = job.refusal
         assert answer is not None
         assert answer.reason is not None
-        if row.code.startswith(_UNKNOWN) and answer.words:
+        if row.code.startswith(_UNKNOWN):
             identifiers = list(identifiers)
-            self.counts.refuse(job.stream, answer.reason, named(answer.words, _told_apart(identifiers)))
+            at_fault = [name for name in dict.fromkeys(answer.named) if may_be_told(name)]
+            found = at_fault or named(answer.words or "", _told_apart(identifiers))
+            self.counts.refuse(job.stream, answer.reason, found)
         number = self._number(job.stream)
         if number <= self._logged_per_stream:
             advice = "" if answer.reason in self._advised else f" {answer.reason.advice}"

@@ -34,7 +34,7 @@ from destination_cleverpush.airbyte import destination
 from destination_cleverpush.airbyte.destination import _cancel_on_signals
 from destination_cleverpush.airbyte.output import Output
 from destination_cleverpush.sync import Sync
-from unit_tests.configurations import CHANNEL, KEY, catalog, raw_config
+from unit_tests.configurations import CHANNEL, KEY, NOBODY, catalog, raw_config
 from unit_tests.server import Asked, Canned, Server, said
 
 LOGGER = logging.getLogger("airbyte")
@@ -73,7 +73,7 @@ def test_messages_in_states_out() -> None:
     log = AirbyteMessageSerializer.load({"type": "LOG", "log": {"level": "INFO", "message": "hi"}})
     with Server(said(200, {})) as server:
         found = write(raw_config(server.url), record(subscription_id="u1", email="a@b.c"), log, state(1))
-        assert [asked.json["customAttributes"] for asked in server.asked] == [{"user_id": "u1"}]
+        assert [asked.json["customAttributes"] for asked in server.written] == [{"user_id": "u1"}]
     (message,) = found
     assert message.type is Type.STATE
     assert message.state is not None
@@ -86,6 +86,8 @@ def test_messages_in_states_out() -> None:
 
 def test_a_failure_is_raised_after_the_states_that_are_done() -> None:
     def answer(asked: Asked) -> Canned:
+        if asked.method == "GET":
+            return said(404, "Not found")
         return said(401 if asked.json["customAttributes"]["user_id"] == "u2" else 200, {})
 
     with Server(answer) as server:
@@ -107,7 +109,7 @@ def test_a_reader_that_stops_early_stops_the_sync() -> None:
         found = iter(DestinationCleverpush().write(raw_config(server.url), configured, endless))
         next(found)
         found.close()  # type: ignore[attr-defined]
-        asked = len(server.asked)
+        asked = len(server.written)
     assert asked < 10**5
 
 
@@ -166,9 +168,8 @@ def test_a_signal_cancels_from_a_thread_of_its_own_and_has_ended_the_process_in_
 
 def notices(caplog: pytest.LogCaptureFixture, configured: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
     with caplog.at_level(logging.INFO):
-        list(
-            DestinationCleverpush().write(raw_config(**fields), ConfiguredAirbyteCatalogSerializer.load(configured), [])
-        )
+        streams = ConfiguredAirbyteCatalogSerializer.load(configured)
+        list(DestinationCleverpush().write(raw_config(NOBODY, **fields), streams, []))
     found = ((record.levelname, record.getMessage()) for record in caplog.records)
     return [(level, message) for level, message in found if "overwrite" in message]
 
@@ -285,7 +286,7 @@ def test_a_defect_is_told_by_its_kind_and_place_alone(tmp_path: Path, monkeypatc
         raise ZeroDivisionError("@".join(("bob", "example.com")))  # the trace shows lines of code, but no values
 
     monkeypatch.setattr(destination, "read_catalog", fail)
-    code, found = Console(tmp_path, raw_config(), monkeypatch).write(ROW)
+    code, found = Console(tmp_path, raw_config(NOBODY), monkeypatch).write(ROW)
     error = found[-1]["trace"]["error"]
     assert code == 1
     assert error["failure_type"] == "system_error"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from destination_cleverpush.api.answers import named_delay
+from destination_cleverpush.api.answers import named_delay, unknown_ids
+from destination_cleverpush.api.reasons import SERVER_ERROR
+from destination_cleverpush.words import UNKNOWN_TAG, UNKNOWN_TOPIC, Answer, Reason, Verdict
 from unit_tests.api.calls import answer_to
 from unit_tests.server import said
 
@@ -39,3 +43,20 @@ def test_delays_are_read_from_real_answers() -> None:
     assert answer_to(said(429, None, Retry_After="9")).delay == 9.0
     assert answer_to(said(503, None, Retry_After="4")).delay == 4.0
     assert answer_to(said(500, None, Retry_After="4")).delay is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "words", "payload", "named"),
+    [
+        (UNKNOWN_TAG, "Tag not found", {"tagId": "t1"}, ("t1",)),
+        (UNKNOWN_TAG, "Tag not found", {"topics": ["t1"]}, ()),
+        (UNKNOWN_TOPIC, "Topic b-1 does not exist", {"topics": ["a", "b-1", "b"]}, ("b-1",)),
+        (UNKNOWN_TOPIC, "Topic not found", {"topics": ["a", "b"]}, ()),
+        (UNKNOWN_TOPIC, "Topic not found", {"topics": ["c"]}, ("c",)),
+        (SERVER_ERROR, "t1", {"tagId": "t1"}, ()),
+    ],
+)
+def test_what_is_refused_as_unknown_is_named(
+    reason: Reason, words: str, payload: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    assert unknown_ids(Answer(Verdict.REJECTED, reason, "answered 400", 400, words), payload) == named

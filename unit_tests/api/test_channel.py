@@ -9,7 +9,8 @@ import pytest
 from destination_cleverpush.api import channel
 from destination_cleverpush.api.channel import Named
 from destination_cleverpush.api.client import Client
-from destination_cleverpush.errors import Failure
+from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.words import Channel
 from unit_tests.api.calls import CHANNEL, settings
 from unit_tests.server import Asked, Canned, Server, said
 
@@ -87,3 +88,49 @@ def test_secrets_of_the_account_are_neither_quoted_nor_kept() -> None:
         with Server(said(200, body)) as server, pytest.raises(Failure) as failure:
             check_access(Client(settings(server.url)), tags=True)
         assert "s3cret" not in failure.value.message + failure.value.internal
+
+
+# --- what is read before the first row
+
+
+def all_lists(asked: Asked) -> Canned:
+    if asked.path.endswith("/config"):
+        return said(200, {"customAttributes": [{"id": "tier", "name": "Tier"}], "vapidPrivateKey": "s3cret"})
+    return paged(asked)
+
+
+def test_only_the_wanted_lists_are_read() -> None:
+    with Server(all_lists) as server:
+        found = channel.read_channel(Client(settings(server.url)), ("topics", "attributes"), pytest.fail)
+    assert found == Channel(None, {f"t{n}": f"Tag {n}" for n in range(250)}, {"tier": "Tier"})
+    assert not [asked for asked in server.asked if "/tags" in asked.path]
+
+
+@pytest.mark.parametrize("canned", [said(401), said(403), said(404, "x"), said(429), said(500), Canned(200, b"<html>")])
+def test_what_may_not_be_read_is_told_in_a_line_and_the_rest_is_read(canned: Canned) -> None:
+    told: list[str] = []
+    with Server(lambda asked: canned if "/topics" in asked.path else all_lists(asked)) as server:
+        found = channel.read_channel(Client(settings(server.url)), ("topics", "attributes"), told.append)
+    assert found == Channel(attributes={"tier": "Tier"})
+    (line,) = told
+    assert line.startswith("The channel's topics cannot be read, so they are not compared with the rows. ")
+
+
+def test_where_nobody_answers_only_one_time_out_is_waited_for() -> None:
+    told: list[str] = []
+    with Server(Canned(silence=30)) as server:
+        client = Client(settings(server.url, timeout=0.3))
+        assert channel.read_channel(client, channel.LISTS, told.append) == Channel()
+        assert len(server.asked) == len(told) == 1
+
+
+def test_a_list_that_is_needed_must_be_read() -> None:
+    with Server(said(403)) as server, pytest.raises(Failure, match="CleverPush refused access"):
+        channel.read_channel(Client(settings(server.url)), ("tags",), pytest.fail, needed=("tags",))
+
+
+def test_a_proxy_that_is_not_there_ends_the_sync_before_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(Failure, match="leads through the proxy") as failure:
+        channel.read_channel(Client(settings("https://cleverpush.example")), ("tags",), pytest.fail)
+    assert failure.value.kind is FailureKind.CONFIG

@@ -20,6 +20,7 @@ from destination_cleverpush.words import (
     RowRejected,
     Script,
     State,
+    StreamId,
     Tolerance,
     Verdict,
     one_by_one,
@@ -587,3 +588,42 @@ def assert_states(world: World, items: list[Job | State], done: set[object]) -> 
             covered |= {r.origin.name for r in before}
     assert world.states == expected[: len(world.states)]
     assert covered <= done, "a state left before its rows"
+
+
+def test_a_call_that_finds_no_route_judges_nobody_and_others_are_tried_first() -> None:
+    lost = replace(FAILED, local=True, lost=True)
+    seen: list[object] = []
+
+    def server(operation: Operation, _tried: int, _now: float) -> tuple[Answer, float]:
+        seen.append(operation.payload["row"])
+        if len(set(seen)) == 10:
+            return Answer(Verdict.FATAL, failure=config_error("There is no route.")), 0.05
+        return lost, 0.05
+
+    world = simulate([job(f"r{n}", f"s{n}") for n in range(100)], server)
+    assert world.dispatcher.failure is not None
+    assert world.dispatcher.failure.message == "There is no route."
+    assert world.now < 5.0
+    assert world.rejected == []
+
+
+def test_what_later_refusals_of_a_row_name_is_told_with_the_first() -> None:
+    def script() -> Script:
+        yield from one_by_one([Operation(ADD, {"row": "a", "part": part}) for part in range(2)])
+        raise RowRejected(BROKEN, "It is no good.", ["c"])
+
+    refused = Job(StreamId("users"), "s1", script())
+    dispatcher = Dispatcher(Bounds(), lambda _job: None)
+    dispatcher.add(refused)
+    for name in ("a", "b"):
+        attempt = dispatcher.next(0.0)
+        dispatcher.answered(attempt, replace(REFUSED, named=(name,)), 0.1)
+    assert refused.refusal == replace(REFUSED, named=("a", "b", "c"))
+
+
+def test_what_is_refused_without_a_call_counts_as_none() -> None:
+    refused = job("a")
+    dispatcher = Dispatcher(Bounds(), lambda _job: None)
+    dispatcher.add(refused)
+    dispatcher.answered(dispatcher.next(0.0), replace(REFUSED, status=None, named=("t1",)), 0.0)
+    assert (dispatcher.calls.total(), refused.attempts, refused.refusal and refused.refusal.named) == (0, 0, ("t1",))

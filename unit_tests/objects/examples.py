@@ -19,8 +19,9 @@ def settings(
     email_opt_in_form_id: str | None = None,
     removed_values: tuple[str, ...] | None = None,
     kind: str = "by_call",
+    tags_are_names: bool = False,
 ) -> Settings:
-    """Settings as the form's defaults, and these."""
+    """Settings as the form's defaults, but that all columns are sent, and these."""
     return Settings(
         object_type=object_type,
         audience_mode=AudienceMode(audience_mode),
@@ -30,6 +31,7 @@ def settings(
         email_opt_in_form_id=email_opt_in_form_id,
         removed_values=removed_values,
         subscription_id_kind=SubscriptionIdKind(kind),
+        tags_are_names=tags_are_names,
     )
 
 

@@ -62,6 +62,7 @@ TOPICS = CleverPushObject(
     told_fields=("subscription_id", "topics"),
     put_id=IdKind.NATIVE,
     remove_id=IdKind.NATIVE,
+    lists=("topics",),
     actions=(ADD_TOPIC, REMOVE_TOPIC),
     put=_put,
     remove=_remove,

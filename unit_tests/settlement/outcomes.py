@@ -27,9 +27,10 @@ def refused(
     reason: Reason = UNKNOWN_TAG,
     summary: str = "answered 400",
     words: str | None = "no",
+    named: tuple[str, ...] = (),
     **data: Any,
 ) -> Job:
-    answer = Answer(Verdict.REJECTED, reason, summary, 400, words)
+    answer = Answer(Verdict.REJECTED, reason, summary, 400, words, named=named)
     return Job(StreamId(stream), "", None, row(position, stream, **data), 100, answer, attempts=1)
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from destination_cleverpush.api.reasons import LONGEST_WORDS
 from destination_cleverpush.settlement import masking
-from destination_cleverpush.settlement.masking import may_be_told, named, without_values
+from destination_cleverpush.settlement.masking import masked, named, without_values
+from destination_cleverpush.words import may_be_told
 
 ROW = {
     "id": "u-17", "mail": "ada_k@example.com", "name": "King-Lovelace", "born": "1815-12-10", "score": 42.0,
@@ -110,3 +111,14 @@ def test_what_cleverpush_names_of_a_row_is_found() -> None:
     identifiers = ["plan", "first_name", "ada@example.com", "vip"]
     assert named("Attribute first_name does not exist, nor plan. (first_name)", identifiers) == ["first_name", "plan"]
     assert named("Nothing of ada@example.com", identifiers) == []
+
+
+def test_a_body_is_told_with_its_ids_and_without_its_values() -> None:
+    attributes = {"user_id": "u1", "tier": "gold", "nested": {"user_id": "+49 170 1234567"}}
+    body = {"channelId": "c", "emailAddress": "a@b.c", "topics": ["t1", "x@y.z"], "customAttributes": attributes}
+    assert masked(body) == {
+        "channelId": "c",
+        "emailAddress": "…",
+        "topics": ["t1", "…"],
+        "customAttributes": {"user_id": "u1", "tier": "…", "nested": {"user_id": "…"}},
+    }

@@ -10,7 +10,7 @@ import pytest
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.settlement.counts import Counts
-from destination_cleverpush.settlement.progress import Progress, closing, refused_names, summarise
+from destination_cleverpush.settlement.progress import Progress, closing, refused_names, show_calls, summarise
 from destination_cleverpush.words import Action, Answer, Pulse, StreamId, Verdict
 from unit_tests.delivery.simulation import job
 from unit_tests.settlement.outcomes import MISSING_TAGS, delivered, refused
@@ -148,4 +148,21 @@ def test_the_last_line_tells_where_rejected_rows_lie_or_that_they_are_gone() -> 
     assert closing(counts.total, 1, pulse(), 1.0, failed=False, kept=None).endswith(
         " Rejected rows were not kept: a Dead Letter Store, in the destination's settings, keeps them with the "
         "reasons, and the command replay sends them again."
+    )
+
+
+def test_a_dry_run_says_what_would_be(caplog: pytest.LogCaptureFixture) -> None:
+    counts = Counts()
+    counts.add([delivered(1), refused(2, reason=MISSING_TAGS)])
+    with caplog.at_level(logging.INFO):
+        summarise(
+            LOGGER, counts, {USERS: 2}, calls={USERS: 1}, taken={(USERS, ADD): 1}, besides={}, seconds=1.0, dry=True
+        )
+        show_calls(LOGGER, {ADD: [("/subscription/tag/add", {"tagId": "t1", "emailAddress": "ada@example.com"})]})
+    assert caplog.messages[1].startswith(
+        "Dry run: nothing was sent. Stream 'users': 2 rows read, 1 would be delivered (1 tags added), 1 rejected "
+        "(missing_tags 1)"
+    )
+    assert caplog.messages[2] == (
+        'Dry run, would be called: POST /subscription/tag/add {"tagId": "t1", "emailAddress": "…"}'
     )

@@ -67,3 +67,13 @@ def test_a_row_that_never_became_a_call() -> None:
     found = rejected_row(Job(row.stream, "", None, row, 100, answer), None, WHEN)
     assert (found.reason, found.status, found.answer) == ("tags is missing or empty. Fill tags.", None, None)
     assert (found.attempts, found.emitted_at, found.subscription_id) == (0, None, None)
+
+
+def test_what_is_at_fault_is_named_unless_it_is_a_person() -> None:
+    answer = Answer(Verdict.REJECTED, summary="answered 400", named=("t1", "t1", "ada@example.com", "t2"))
+    assert said(answer, "no") == "CleverPush answered 400 (\"no\"). At fault: 't1', 't2'."
+    many = Answer(Verdict.REJECTED, summary="It is so.", named=tuple(f"t{n}" for n in range(25)))
+    assert said(many).endswith("'t19' and 5 more.")
+    assert rejected_row(refused(named=("t9",)), "s", WHEN).reason.startswith(
+        "CleverPush answered 400. At fault: 't9'. "
+    )
