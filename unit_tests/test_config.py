@@ -55,7 +55,7 @@ def test_what_is_left_out_has_the_defaults_of_the_form() -> None:
     assert config.objects.audience_mode is AudienceMode.UPSERT
     assert config.objects.removed_field == "_ab_cdc_deleted_at"
     assert config.objects.field_mapping == ()
-    assert config.objects.unmapped_fields == "send"
+    assert config.objects.unmapped_fields == "known"
     assert config.objects.email_opt_in_form_id is None
     assert config.api == ApiSettings(
         base_url="https://api.cleverpush.com",
@@ -63,7 +63,7 @@ def test_what_is_left_out_has_the_defaults_of_the_form() -> None:
         api_key=KEY,
         request_timeout_seconds=30,
         connections=32,
-        endpoints={"tag_endpoints": "add_remove", "sync_endpoint": "plain"},
+        endpoints={"tag_endpoints": "auto", "sync_endpoint": "auto"},
     )
     assert config.rejected_records is None
     assert config.on_rejected == "continue"

@@ -96,7 +96,7 @@ def test_of_two_streams_of_one_name_the_namespace_must_say_which() -> None:
     namesakes = streams(StreamId("users", "crm"), StreamId("users", "shop"))
     with Server(said(200, {})) as server:
         _, failure = ended(Sync(make_config(server.url), namesakes, LOGGER), row(1))
-        assert server.asked == []
+        assert server.written == []
     assert failure.kind is FailureKind.SYSTEM
     assert failure.message == (
         "The source sent a row of the stream 'users' without a namespace, and the catalog has several streams of that "

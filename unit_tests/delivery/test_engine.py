@@ -111,14 +111,19 @@ def test_a_full_valve_stops_the_reading() -> None:
             handed_over.append(n)
 
     def look() -> None:
-        time.sleep(0.3)
-        assert len(handed_over) == 50
+        deadline = time.monotonic() + 25
+        while len(handed_over) < 50 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        seen.append(len(handed_over))
         released.set()
 
+    seen: list[int] = []
     looker = threading.Thread(target=look)
     looker.start()
     run(valve, feed)
     looker.join()
+    assert seen == [50]
     assert len(handed_over) == 200
 
 
