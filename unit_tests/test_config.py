@@ -127,6 +127,20 @@ def test_blanks_around_pasted_values_are_dropped_and_null_means_left_out() -> No
     assert config.objects.email_opt_in_form_id is None
 
 
+def test_optional_fields_that_were_emptied_in_the_form_are_not_set() -> None:
+    emptied = {"removed_field": "", "max_removal_ratio": "", "max_rejected_ratio": "", "removed_values": []}
+    advanced = {"max_requests_per_second": "", "base_url": "", "max_concurrency": ""}
+    config = parse_config({**LEAST, **emptied, "advanced": advanced})
+    assert config == parse_config(LEAST)
+    assert config.objects.max_removal_ratio == 0.5
+    assert config.objects.removed_values is None
+
+
+def test_what_removes_is_taken_from_the_form() -> None:
+    objects = parse_config({**LEAST, "max_removal_ratio": 1, "removed_values": ["gone", "2"]}).objects
+    assert (objects.max_removal_ratio, objects.removed_values) == (1.0, ("gone", "2"))
+
+
 def test_fields_of_a_newer_form_are_passed_over() -> None:
     assert parse_config({**LEAST, "from_the_future": [1]}).api.channel_id == CHANNEL
 

@@ -239,7 +239,7 @@ class Console:
     def run(self, *args: str, lines: bytes = b"") -> tuple[int, list[Any]]:
         """The exit code and the messages."""
         written = io.BytesIO()
-        self._patch.setattr(sys, "stdout", SimpleNamespace(buffer=written))
+        self._patch.setattr(sys, "stdout", SimpleNamespace(buffer=written, isatty=lambda: False))
         self._patch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
         self._patch.setattr(destination, "_cancel_on_signals", lambda *_: None)
         try:
@@ -316,6 +316,21 @@ def test_a_configuration_file_that_cannot_be_used(
 
 
 @pytest.mark.usefixtures("_own_logger")
+def test_byte_order_marks_before_the_files_and_the_input_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = b"\xef\xbb\xbf"
+    with Server(said(200, {})) as server:
+        console = Console(tmp_path, raw_config(server.url), monkeypatch)
+        for path in (console.config, console.catalog):
+            path.write_bytes(mark + path.read_bytes())
+        code, found = console.write(mark + ROW + STATE)
+    assert code == 0
+    assert [message["type"] for message in found if message["type"] != "LOG"] == ["STATE"]
+    assert not any("passed over" in json.dumps(message) for message in found)
+
+
+@pytest.mark.usefixtures("_own_logger")
 def test_the_command_check_hides_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(said(401)) as server:
         console = Console(tmp_path, raw_config(server.url, api_key=f" {KEY} "), monkeypatch)
@@ -374,7 +389,7 @@ def test_a_reader_that_has_gone_is_no_failure_to_tell(
 def test_a_closed_input_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(tmp_path, raw_config(), monkeypatch)
     written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written))
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=written, isatty=lambda: False))
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SystemExit):
         DestinationCleverpush().run(["write", "--config", str(console.config), "--catalog", str(console.catalog)])
