@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def keep(name: str, address: str) -> int:
     """Import the console command and fork for each request; returns, in the fork, the command's exit code."""
     (script,) = entry_points(group="console_scripts", name=name)
     main = script.load()
+    import_module("destination_cleverpush.airbyte.destination")  # the command itself does so once it can be ended
     gc.freeze()  # else each fork copies and collects all that was imported when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:

@@ -44,22 +44,6 @@ def test_a_key_that_stops_working_is_the_users_to_mend(simulator: Simulator, sta
     assert_absent(result, simulator.api_key, "@example.com")
 
 
-@pytest.mark.slow
-def test_an_outage_passes_and_nothing_is_lost_meanwhile(simulator: Simulator) -> None:
-    simulator.set_faults(rules=[{"nth": list(range(3, 1_000)), "kind": "reset_before"}])
-    patience = {"silence_seconds": 100.0, "state_gap_seconds": 100.0}  # an outage is told after a minute
-    result = run_write(simulator.connector_config(), catalog(), users(1, 60), **patience)
-    assert (result.exit_code, result.error["failure_type"]) == (1, "transient_error")
-    assert "CleverPush is out of reach" in result.error["message"]
-    assert last_state(result) <= 2
-    assert_kept(result, simulator)
-    assert len(simulator.by_user()) == 2
-
-    simulator.set_faults()
-    again = run_write(simulator.connector_config(), catalog(), users(last_state(result) + 1, 60))
-    assert (again.exit_code, len(simulator.by_user())) == (0, 60)
-
-
 def test_a_channel_that_is_not_there_ends_the_sync(simulator: Simulator) -> None:
     result = run_write(simulator.connector_config(channel_id="channel-1"), catalog(), users(1, 3))
     assert (result.exit_code, result.states, result.error["failure_type"]) == (1, [], "config_error")
