@@ -101,12 +101,12 @@ def test_update_creates_nobody(simulator: Simulator) -> None:
     rows = records({"subscription_id": "u1", "city": "Bonn"}, {"subscription_id": "u2", "email": "d@e.f"})
     result = run_write(simulator.connector_config(), configured, [*rows, stream_state(2)])
     assert (result.exit_code, result.counts) == (0, [(1.0, 1.0)])
-    assert any("row 2, subscription_id 'u2', not_in_channel: " in log.message for log in result.logs)
+    assert any("row 2, subscription_id 'u2', not_found: " in log.message for log in result.logs)
     created, updated = (call for call in simulator.calls() if call["path"] == "/subscription/sync")
     (known_id,) = (one["id"] for one in simulator.state()["subscriptions"] if one["customAttributes"].get("user_id"))
     assert "subscriptionId" not in created["json"]
     assert (updated["json"]["subscriptionId"], updated["status"]) == (known_id, 200)
-    assert updated["json"]["customAttributes"] == {"city": "Bonn", "user_id": "u1"}
+    assert updated["json"]["customAttributes"] == {"city": "Bonn"}
 
 
 @pytest.mark.parametrize("object_name", ["subscription", "tags"])

@@ -26,7 +26,8 @@ def test_a_signal_ends_it(
         assert process.stdout is not None
         process.stdin.write(json.dumps(stream_state(1)).encode() + b"\n")
         process.stdin.flush()
-        assert b'"STATE"' in process.stdout.readline()
+        while b'"STATE"' not in (line := process.stdout.readline()):
+            assert line
         process.send_signal(number)
         rest = process.stdout.read()  # comes to an end, though the input does not
         assert process.wait(30) == exit_code

@@ -88,11 +88,11 @@ def test_they_are_removed(
     assert not kept or f"{kept} created or updated" in summary
 
 
-def test_in_the_modes_that_remove_nobody_the_summary_tells_who_was_left_alone(simulator: Simulator) -> None:
+def test_in_the_modes_that_remove_nobody_the_summary_tells_who_needed_no_call(simulator: Simulator) -> None:
     result = write(simulator, rows(150, 1, {"gone": "y"}), audience_mode="upsert")
     assert result.exit_code == 0
     assert removals(simulator) == 0
-    assert any("1 created or updated, 150 left alone" in log.message for log in result.logs)
+    assert any("150 needed no call" in log.message for log in result.logs)
 
 
 def test_the_users_own_values_are_guarded_too(simulator: Simulator) -> None:
