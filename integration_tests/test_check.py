@@ -95,11 +95,16 @@ def test_no_two_things_have_the_same_sentence(answers: dict[str, CheckResult]) -
     assert len(set(messages)) == len(messages) == len(SENTENCES)
 
 
-def test_only_routes_that_need_the_private_key_are_asked(
+def test_a_check_reads_and_its_other_calls_name_nobody(
     answers: dict[str, CheckResult], running_simulator: Simulator
 ) -> None:
-    asked = {(call["method"], call["path"]) for call in running_simulator.calls()}
-    assert asked == {("GET", "/channels"), ("GET", "/channel/Channel-1/tags"), ("GET", "/channel/Other-1/tags")}
+    calls = running_simulator.calls()
+    reads = {call["path"] for call in calls if call["method"] == "GET"}
+    of_channel = {f"/channel/Channel-1/{what}" for what in ("tags", "topics", "config")}
+    assert reads == {"/channels", "/channel/Other-1/tags", *of_channel}
+    others = [call for call in calls if call["method"] != "GET"]
+    assert {call["path"] for call in others} >= {"/subscription/tag/add", "/subscription/tag/remove"}
+    assert [call["json"] for call in others] == [{"channelId": "Channel-1"}] * len(others)
 
 
 def _closed_port() -> int:

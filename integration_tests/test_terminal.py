@@ -78,7 +78,7 @@ def test_people_get_text_and_pipes_get_airbytes_lines(connector: Sequence[str], 
     assert (
         types
         == {
-            "check": {"CONNECTION_STATUS"},
+            "check": {"CONNECTION_STATUS", "LOG"},
             "discover": {"DESTINATION_CATALOG"},
             "send": {"LOG"},
             "write": {"LOG", "STATE"},

@@ -54,7 +54,8 @@ def test_an_address_without_the_routes_rejects_no_row(simulator: Simulator) -> N
     config = simulator.connector_config(advanced={"base_url": f"{simulator.url}/v9"})
     result = run_write(config, catalog(), users(1, 3))
     assert (result.exit_code, result.states, result.error["failure_type"]) == (1, [], "config_error")
-    assert f"{simulator.url}/v9/subscription/sync does not exist (HTTP 404)" in result.error["message"]
+    routes = f"{simulator.url}/v9/subscription/sync and {simulator.url}/v9/subscription/sync/Channel-1"
+    assert f"{routes} do not exist (HTTP 404)" in result.error["message"]
     assert "Rejected: " not in result.stdout
 
 
