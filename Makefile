@@ -65,7 +65,7 @@ test-all: $(STAMP) ## the same, with the slow ones
 	$(VENV)/python -m pytest $(SIDE_BY_SIDE) -m "not image and not image_tests and not faults"
 
 test-faults: $(STAMP) ## faults of the machine and the wire that take minutes
-	$(VENV)/python -m pytest --timeout=300 -m faults integration_tests/test_faults.py
+	$(VENV)/python -m pytest --timeout=300 -m faults integration_tests
 
 lint: $(STAMP) ## ruff, who imports whom, mypy --strict and the lock's freshness
 	$(VENV)/ruff check .

@@ -86,7 +86,7 @@ def assert_transient(attempt: Attempt, beginning: str) -> None:
     assert attempt.confirmed < _ROWS
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("outage", _OUTAGES.values(), ids=_OUTAGES)
 def test_an_hour_long_outage_ends_as_transient_and_costs_no_row(outage: dict[str, Any], tmp_path: Path) -> None:
