@@ -250,12 +250,6 @@ It is run under the lock that all senders want: quick, without I/O. It may raise
 """
 
 
-def one_by_one(operations: Iterable[Operation]) -> Script:
-    """A script that makes the calls in order, whatever becomes of each."""
-    for operation in operations:  # noqa: UP028 - a list takes no answers
-        yield operation
-
-
 @dataclass(slots=True, eq=False)
 class Job:
     """A row on its way through delivery, and in the end what became of it.

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from destination_cleverpush.delivery.dispatcher import Attempt, Bounds, Dispatcher
-from destination_cleverpush.words import Action, Answer, Job, Operation, Reason, State, StreamId, Verdict, one_by_one
+from destination_cleverpush.words import Action, Answer, Job, Operation, Reason, State, StreamId, Verdict
+from unit_tests.scripts import one_by_one
 
 Server = Callable[[Operation, int, float], tuple[Answer, float]]
 """An operation, how often it was tried before, and the time in seconds, to the answer and its latency in seconds."""

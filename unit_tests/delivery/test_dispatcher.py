@@ -23,7 +23,6 @@ from destination_cleverpush.words import (
     StreamId,
     Tolerance,
     Verdict,
-    one_by_one,
 )
 from unit_tests.delivery.simulation import (
     ADD,
@@ -39,6 +38,7 @@ from unit_tests.delivery.simulation import (
     state,
     throttled,
 )
+from unit_tests.scripts import one_by_one
 
 
 def always(answer: Answer, latency: float = 0.05) -> Server:

@@ -11,8 +11,9 @@ from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.objects.guard import RemovalGuard
 from destination_cleverpush.objects.plan import StreamPlan, plan_streams
 from destination_cleverpush.objects.subscriptions import UNSUBSCRIBE
-from destination_cleverpush.words import DELIVERED, Job, Operation, StreamId, one_by_one
+from destination_cleverpush.words import DELIVERED, Job, Operation, StreamId
 from unit_tests.objects.examples import made, row, settings, stream
+from unit_tests.scripts import one_by_one
 
 CALL = Operation(UNSUBSCRIBE, {"subscriptionId": "s1"})
 
