@@ -448,7 +448,7 @@ class Dispatcher:
                 )
             )
             return
-        self.retries += 1
+        self.retries += not answer.lost  # to look for a route is not to try again
         doublings = attempt.failures + attempt.tries_in_vain - 1
         longest = min(self._bounds.retry_cap_seconds, self._bounds.retry_base_seconds * 2.0**doublings)
         due = now + max(answer.delay or 0.0, self._rng.random() * longest)

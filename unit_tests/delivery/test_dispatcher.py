@@ -605,6 +605,7 @@ def test_a_call_that_finds_no_route_judges_nobody_and_others_are_tried_first() -
     assert world.dispatcher.failure.message == "There is no route."
     assert world.now < 5.0
     assert world.rejected == []
+    assert world.dispatcher.retries == 0
 
 
 def test_what_later_refusals_of_a_row_name_is_told_with_the_first() -> None:
