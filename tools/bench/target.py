@@ -1,4 +1,4 @@
-"""The target of the benchmark: an nginx of our own, which answers as CleverPush would and notes every request."""
+"""The target of the benchmark: an nginx of our own, which answers as CleverPush would and notes what writes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ http {{
     default_type application/json;
     keepalive_requests 100000000;
     keepalive_timeout 1h;
+    map $request_method $writes {{ POST 1; default 0; }}
     log_format request '$msec $request_time $status $request_length';
-    access_log {directory}/access.log request buffer=256k;
+    access_log {directory}/access.log request buffer=256k if=$writes;
     limit_req_zone $server_name zone=limit:1m rate={rate}r/s;
     limit_req_status 429;
     server {{
