@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import requests
@@ -22,7 +22,7 @@ from destination_cleverpush.airbyte.lines import LineParser, read_lines
 from destination_cleverpush.api.transport import Transport
 from destination_cleverpush.config import Config, parse_config
 from destination_cleverpush.objects.plan import plan_streams
-from destination_cleverpush.words import Operation, Row
+from destination_cleverpush.words import DELIVERED, Operation, Row, Script
 
 Send = Callable[[requests.PreparedRequest], object]
 
@@ -38,8 +38,19 @@ def prepare(config_path: Path, catalog_path: Path, rows: Path) -> tuple[Config, 
             for message in batch:
                 if isinstance(message, Row):
                     script = plans[message.stream].job(message).script
-                    calls += (_request(config, headers, operation) for operation in script or ())
+                    calls += (_request(config, headers, operation) for operation in _operations(script))
     return config, calls
+
+
+def _operations(script: Script | None) -> Iterator[Operation]:
+    """What a script does where all goes well."""
+    try:
+        operation = next(script) if script is not None else None
+        while script is not None and operation is not None:
+            yield operation
+            operation = script.send(DELIVERED)
+    except StopIteration:
+        return
 
 
 def main(arguments: list[str]) -> None:
