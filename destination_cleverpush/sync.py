@@ -88,6 +88,7 @@ class Sync:
             Bounds(config.max_concurrency, config.max_requests_per_second),
             self._settlement.settled,
             witness=Operation(WITNESS, {}),
+            host=config.api.host,
         )
         self._engine = Engine(
             self._dispatcher,

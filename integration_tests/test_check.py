@@ -25,7 +25,7 @@ SENTENCES = {
     "channel of another account": "Channel not found. The channel ID does not match any channel in the CleverPush",
     "channel in the wrong case": "There is a channel 'Channel-1' that differs only in upper and lower case.",
     "no permission": "CleverPush refused access: the API key lacks a permission.",
-    "nobody there": "could not be reached. Check the API Address under Advanced",
+    "nobody there": "could not be reached (connection refused). Check the API Address under Advanced",
     "certificate of its own": "The TLS connection to https://127.0.0.1",
     "no answer": "gave no answer within 0.4 seconds.",
     "web page": "answered with a reply that is not JSON, which is not what CleverPush answers.",

@@ -94,7 +94,7 @@ def test_an_hour_long_outage_ends_as_transient_and_costs_no_row(outage: dict[str
     faults = {"time_scale": _SECOND, "latency": 0.05, "rules": [{**outage, "until": until}]}
     with start_simulator(accounts=[_ACCOUNT], faults=faults) as simulator:
         during = attempt(simulator, tmp_path, 0)
-        assert_transient(during, "CleverPush is out of reach")
+        assert_transient(during, f"CleverPush is out of reach: {simulator.url.removeprefix('http://')} ")
         taken = visits(simulator)
         for number in range(1, during.confirmed + 1):
             assert taken[f"u{number % _SUBSCRIPTIONS}"] >= number, "a state was ahead of the outage"

@@ -9,6 +9,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from destination_cleverpush.api.environment import Proxy
 from destination_cleverpush.api.failures import NO_CHANNEL, unexpected
 from destination_cleverpush.api.reasons import (
     CHANNEL_NOT_FOUND,
@@ -70,16 +71,19 @@ def unknown_ids(answer: Answer, payload: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def unanswered(error: NoReply, timeout: float) -> Answer:
+def unanswered(error: NoReply, timeout: float, proxy: Proxy | None = None) -> Answer:
     """What it means that no answer came. `timeout` is in seconds."""
     trouble = error.trouble
     local = trouble is Trouble.EXHAUSTED or not error.sent
+    unconnected = f"could not be connected to{f' through {proxy}' if proxy else ''}"
     if trouble is Trouble.EXHAUSTED:
         summary = "could not be called, since this machine has no file descriptors, ports or memory left"
     elif trouble is Trouble.SILENT:
-        summary = f"gave no answer within {timeout:g} s"
+        summary = f"{'gave no answer' if error.sent else unconnected} within {timeout:g} s"
     elif trouble in (Trouble.UNCONNECTED, Trouble.PROXY):
-        summary = "could not be connected to"
+        summary = unconnected + error.why
+    elif trouble is Trouble.TLS:
+        summary = f"{unconnected} by TLS"
     else:
         summary = "broke off the connection"
     congested = local or error.crowded or trouble is Trouble.SILENT

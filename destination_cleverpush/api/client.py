@@ -257,7 +257,7 @@ class Client:
     def _unanswered(self, error: NoReply) -> Answer:
         if error.trouble in (Trouble.UNTRUSTED, Trouble.PROXY_REFUSED):
             return Answer(Verdict.FATAL, failure=self._unreachable(error))
-        return unanswered(error, self.settings.request_timeout_seconds)
+        return unanswered(error, self.settings.request_timeout_seconds, self._transport.proxy)
 
     def _unreachable(self, error: NoReply) -> Failure:
         settings = self.settings

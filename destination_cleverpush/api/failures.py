@@ -121,6 +121,6 @@ def unreachable(address: str, timeout: float, error: NoReply, proxy: Proxy | Non
             "settings of Airbyte."
         )
     return transient_error(
-        f"{address} could not be reached. Check the API Address under Advanced, and that Airbyte's network lets "
-        "connections to it out."
+        f"{address} could not be reached{error.why}. Check the API Address under Advanced, and that Airbyte's network "
+        "lets connections to it out."
     )

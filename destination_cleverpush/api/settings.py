@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,8 @@ class Settings:
     request_timeout_seconds: float
     connections: int
     endpoints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """The API's host, with its port where the address names one."""
+        return urlsplit(self.base_url).netloc

@@ -19,7 +19,7 @@ from destination_cleverpush.api.deadline import Call, Calls, bounded
 from destination_cleverpush.api.environment import Proxy, require_bundle, unusable_proxy
 from destination_cleverpush.api.reasons import LONGEST_WORDS
 from destination_cleverpush.api.settings import Settings
-from destination_cleverpush.api.trouble import NoReply, Trouble, trouble_of
+from destination_cleverpush.api.trouble import NoReply, Trouble, trouble_of, why
 
 LARGEST_ANSWER_BYTES = 1 << 16
 LARGEST_LIST_BYTES = 1 << 22
@@ -107,7 +107,7 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, MemoryError) as error:
             trouble = trouble_of(error)
             crowded = trouble is Trouble.BROKEN and call.fresh and not call.answered
-            raise NoReply(trouble, sent=call.sent, crowded=crowded) from error
+            raise NoReply(trouble, sent=call.sent, crowded=crowded, why=why(error)) from error
 
     def close(self) -> None:
         """Close the kept connections."""

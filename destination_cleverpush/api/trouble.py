@@ -37,10 +37,12 @@ class NoReply(Exception):
         trouble: what went wrong.
         sent: the server may have seen something of the body, so that it can have been the body's fault.
         crowded: a new connection was closed before it gave any answer, as servers do that have enough of them.
+        why: the system's words for it in brackets, after a blank, such as ` (connection refused)`; empty without any.
     """
 
-    def __init__(self, trouble: Trouble, *, sent: bool = True, crowded: bool = False) -> None:
+    def __init__(self, trouble: Trouble, *, sent: bool = True, crowded: bool = False, why: str = "") -> None:
         super().__init__(trouble.value)
+        self.why = why
         self.trouble = trouble
         self.sent = sent
         self.crowded = crowded
@@ -64,6 +66,12 @@ def trouble_of(error: BaseException) -> Trouble:
         return Trouble.PROXY
     never = any(isinstance(c, urllib3.exceptions.NewConnectionError) for c in causes)
     return Trouble.UNCONNECTED if never else Trouble.BROKEN
+
+
+def why(error: BaseException) -> str:
+    """What :attr:`NoReply.why` holds for an exception."""
+    words = next((c.strerror for c in _causes(error) if isinstance(c, OSError) and c.errno and c.strerror), "")
+    return f" ({words[0].lower()}{words[1:]})" if words else ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -87,6 +87,7 @@ class Dispatcher:
         settled: called with each job once its script has ended; it is still on its way, and holds states back, until
             it comes back through :meth:`release`. Called where all senders wait: quick, without I/O.
         rng: randomness for jitter.
+        host: that is called, as an outage tells it.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class Dispatcher:
         settled: Callable[[Job], None],
         rng: random.Random | None = None,
         witness: Operation | None = None,
+        host: str = "CleverPush",
     ) -> None:
+        self._host = host
         self._bounds = bounds
         self._patience = bounds.patience
         self._witness = witness
@@ -477,8 +480,8 @@ class Dispatcher:
             return
         self.fail(
             transient_error(
-                f"CleverPush is out of reach: it {answer.summary}, and nothing got through for {seconds:.0f} seconds. "
-                "The rows that were not delivered will be sent again with the next attempt."
+                f"CleverPush is out of reach: {self._host} {answer.summary}, and nothing got through for "
+                f"{seconds:.0f} seconds. The rows that were not delivered will be sent again with the next attempt."
             )
         )
 
@@ -487,8 +490,8 @@ class Dispatcher:
         if answer.verdict is not Verdict.DELIVERED:
             self.fail(
                 transient_error(
-                    f"CleverPush is out of reach: it {last.summary} for a row, and {answer.summary} when it was asked "
-                    "for the channel. The row will be sent again with the next attempt."
+                    f"CleverPush is out of reach: {self._host} {last.summary} for a row, and {answer.summary} when "
+                    "it was asked for the channel. The row will be sent again with the next attempt."
                 )
             )
             return

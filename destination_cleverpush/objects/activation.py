@@ -25,7 +25,7 @@ REMOVED_FIELD = "removed"
 
 INSERT, UPSERT, UPDATE, SOFT_DELETE = "append", "append_dedup", "update", "soft_delete"
 _SHOWN = {INSERT: "Insert", UPSERT: "Upsert", UPDATE: "Update", SOFT_DELETE: "Soft delete"}
-_SCREEN = "in the connection's mapping"
+_SCREEN = "in the connection"
 
 
 def modes(object_name: str) -> list[str]:
@@ -84,7 +84,7 @@ def _check(stream: Stream, name: str) -> None:
         raise _wrong(stream, f"has {which}", _choose("sync mode", (_SHOWN[each] for each in modes(name))))
     if stream.primary_key and stream.primary_key != ((MATCHING_KEY,),):
         keys = ", ".join(f"'{'.'.join(path)}'" for path in stream.primary_key)
-        raise _wrong(stream, f"has the matching key {keys}", f"Choose '{MATCHING_KEY}' {_SCREEN}")
+        raise _wrong(stream, f"has the matching key {keys}", f"Make '{MATCHING_KEY}' the matching key {_SCREEN}")
     columns = _columns(stream)
     if not columns:
         return
@@ -98,7 +98,7 @@ def _check(stream: Stream, name: str) -> None:
         raise _wrong(
             stream,
             "fills 'user_id', by which CleverPush finds a subscription",
-            f"Map the column to '{MATCHING_KEY}' instead {_SCREEN}; it is sent as user_id",
+            f"Map the column to '{MATCHING_KEY}' {_SCREEN} instead; it is sent as user_id",
         )
 
 
@@ -108,7 +108,10 @@ def _columns(stream: Stream) -> list[str]:
 
 
 def _choose(what: str, names: Iterable[str]) -> str:
-    return f"Choose another {what} {_SCREEN}: {', '.join(names)}; if it is not offered there, press Refresh first"
+    return (
+        f"Choose another {what} {_SCREEN}: {', '.join(names)}; if it is not offered there, have Airbyte refresh the "
+        "destination's objects first"
+    )
 
 
 def _wrong(stream: Stream, what: str, remedy: str) -> Failure:

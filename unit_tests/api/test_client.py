@@ -116,7 +116,7 @@ def test_connections_that_break_or_never_come_about() -> None:
 
 def test_a_connection_that_is_refused_judges_no_row() -> None:
     nobody = Client(settings(f"http://127.0.0.1:{closed_port()}")).send(SYNC)
-    assert (nobody.verdict, nobody.summary) == (Verdict.RETRY, "could not be connected to")
+    assert (nobody.verdict, nobody.summary) == (Verdict.RETRY, "could not be connected to (connection refused)")
     assert nobody.local
     assert nobody.congested
 

@@ -14,6 +14,10 @@ def test_the_key_is_not_shown() -> None:
     assert KEY not in repr(settings("https://example.org"))
 
 
+def test_the_host_is_told_with_its_port_and_without_its_path() -> None:
+    assert settings("https://api.example.org:8443/v1").host == "api.example.org:8443"
+
+
 def test_the_option_chooses_the_route() -> None:
     with Server(said(200)) as server:
         Client(settings(server.url, tag_endpoints="tag_untag")).send(TAG)

@@ -106,7 +106,7 @@ def simulate(  # noqa: PLR0912, PLR0915 - one loop over one clock
             world.events.append(("state", due.state.content))
             world.states.append((due.state.content, due.delivered, due.rejected))
 
-    dispatcher = Dispatcher(Bounds(max_concurrency, cap), settled, random.Random(seed), witness)
+    dispatcher = Dispatcher(Bounds(max_concurrency, cap), settled, random.Random(seed), witness, "api.example")
     world = World(dispatcher)
     tries: dict[int, int] = {}
     pending = list(reversed(items))

@@ -109,63 +109,60 @@ def test_nothing_is_told_of_a_marker_that_nobody_mapped() -> None:
         (
             activated("users"),
             (
-                "is to become the object 'users', which there is not. Choose another object in the connection's "
-                "mapping: "
-                "subscriptions, tags; if it is not offered there, press Refresh first."
+                "is to become the object 'users', which there is not. Choose another object in the connection: "
+                "subscriptions, tags; if it is not offered there, have Airbyte refresh the destination's objects first."
             ),
         ),
         (
             activated("tags", "update"),
             (
-                "has the sync mode 'Update', which tags do not have. Choose another sync mode in the "
-                "connection's mapping: "
-                "Upsert, Insert, Soft delete; if it is not offered there, press Refresh first."
+                "has the sync mode 'Update', which tags do not have. Choose another sync mode in the connection: "
+                "Upsert, Insert, Soft delete; if it is not offered there, have Airbyte refresh the destination's "
+                "objects first."
             ),
         ),
         (
             activated(mode="overwrite"),
             (
                 "has the sync mode 'overwrite', which subscriptions do not have. Choose another sync mode in the "
-                "connection's mapping: Upsert, Insert, Update, Soft delete; if it is not offered there, press Refresh "
-                "first."
+                "connection: Upsert, Insert, Update, Soft delete; if it is not offered there, have Airbyte refresh the "
+                "destination's objects first."
             ),
         ),
         (
             activated(mode=None),
             (
-                "has no sync mode. Choose another sync mode in the connection's mapping: Upsert, Insert, Update, Soft "
-                "delete; if it is not offered there, press Refresh first."
+                "has no sync mode. Choose another sync mode in the connection: Upsert, Insert, Update, Soft "
+                "delete; if it is not offered there, have Airbyte refresh the destination's objects first."
             ),
         ),
         (
             activated(key=(("email",), ("a", "b"))),
-            "has the matching key 'email', 'a.b'. Choose 'subscription_id' in the connection's mapping.",
+            "has the matching key 'email', 'a.b'. Make 'subscription_id' the matching key in the connection.",
         ),
         (
             activated("tags", columns={"subscription_id": {}, "tag": {}}),
-            "fills no 'tags', which tags need (nearest: 'tag'). Map a column to it in the connection's mapping.",
+            "fills no 'tags', which tags need (nearest: 'tag'). Map a column to it in the connection.",
         ),
         (
             activated("subscriptions", "soft_delete", columns={"email": {}}),
             (
                 "fills no 'subscription_id', which subscriptions need (nearest: 'email'). Map a column to it in the "
-                "connection's mapping."
+                "connection."
             ),
         ),
         (
             activated(columns={"subscription_id": {}, "user_id": {}}),
             (
                 "fills 'user_id', by which CleverPush finds a subscription. Map the column to 'subscription_id' "
-                "instead in "
-                "the connection's mapping; it is sent as user_id."
+                "in the connection instead; it is sent as user_id."
             ),
         ),
         (
             activated(columns={"subscription_id": {}, "email": {}}),
             (
                 "is to be mirrored, and no column is mapped to 'removed', by which Mirror removes. Map one to "
-                "it in the "
-                "connection's mapping, or choose another Audience Sync Mode in the destination's settings."
+                "it in the connection, or choose another Audience Sync Mode in the destination's settings."
             ),
         ),
     ],
