@@ -42,6 +42,36 @@ def test_the_spec_is_a_schema_and_its_defaults_fit_it() -> None:
             Draft7Validator(prop).validate(prop["default"])
 
 
+def test_the_form_shows_few_fields_until_something_is_opened() -> None:
+    """Airbyte's form (airbyte-platform, `useGroupsAndSections`) folds what is optional, but for choices of `oneOf`."""
+    shown = {
+        name
+        for name, prop in SCHEMA["properties"].items()
+        if name in SCHEMA["required"] or prop.get("always_show") or "oneOf" in prop
+    }
+    assert shown == {"channel_id", "api_key", "object_type", "audience_mode", "rejected_records"}
+    groups = [prop["group"] for prop in SCHEMA["properties"].values()]
+    assert [*dict.fromkeys(groups)] == [group["id"] for group in SCHEMA["groups"]]
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        SCHEMA["properties"],
+        SCHEMA["properties"]["advanced"]["properties"],
+        *(option["properties"] for option in SCHEMA["properties"]["rejected_records"]["oneOf"]),
+    ],
+)
+def test_the_form_names_its_fields_in_the_order_in_which_it_shows_them(properties: dict[str, Any]) -> None:
+    assert [prop["order"] for prop in properties.values()] == list(range(len(properties)))
+
+
+def test_descriptions_are_short() -> None:
+    """They stand in a small box beside the field; the page says the rest."""
+    long = [name for name, prop in SCHEMA["properties"].items() if len(prop["description"]) > 280]
+    assert long == []
+
+
 def test_the_objects_of_the_table_are_the_choices_of_the_form() -> None:
     choice = SCHEMA["properties"]["object_type"]
     assert dict(zip(choice["enum"], choice["enumNames"], strict=True)) == {
