@@ -195,9 +195,8 @@ class Sync:
     def _tell_closing(self, seconds: float, *, failed: bool) -> None:
         counts, read = self._settlement.counts.total, sum(self._read.values())
         rejected = counts.rejected.total()
-        self.ending = closing(counts, read, self._engine.pulse(), seconds, failed=failed, kept=self._kept)
-        if self._rehearsal is not None:
-            self.ending = f"This was a dry run: nothing was written. {self.ending}"
+        dry = self._rehearsal is not None
+        self.ending = closing(counts, read, self._engine.pulse(), seconds, failed=failed, kept=self._kept, dry=dry)
         level = logging.WARNING if rejected or failed else logging.INFO
         self._logger.log(level, self.ending, extra={SUMMARY: True})
 

@@ -17,10 +17,12 @@ from rich.text import Text
 from destination_cleverpush.airbyte.lines import Message
 from destination_cleverpush.checks import Step
 from destination_cleverpush.errors import Failure, FailureKind
-from destination_cleverpush.settlement.progress import SUMMARY, refused_names
+from destination_cleverpush.objects.activation import SHOWN
+from destination_cleverpush.settlement.progress import ADVICE, SUMMARY, refused_names
 from destination_cleverpush.sync import Sync
 
 _WIDEST = 120
+_NARROW = 60
 _REJECTED = "Rejected: "
 _MARKS = {
     "good": ("✓", "+", "green"),
@@ -69,9 +71,12 @@ class Terminal:
             objects.setdefault(operation["object_name"], []).append(operation)
         for name, operations in objects.items():
             schema = operations[0]["json_schema"]
-            self.console.print(Text.assemble((name, "bold"), f"  {', '.join(one['sync_mode'] for one in operations)}"))
+            self.console.print(
+                Text.assemble((name, "bold"), f"  {', '.join(SHOWN[one['sync_mode']] for one in operations)}")
+            )
             fields = Table.grid(padding=(0, 2))
             fields.add_column(width=2)
+            fields.add_column(overflow="fold")
             for field, described in schema["properties"].items():
                 needed = "required, matching key" if [field] in operations[0]["matching_keys"] else "required"
                 fields.add_row("", field, described["type"], needed if field in schema["required"] else "")
@@ -122,21 +127,24 @@ class Terminal:
     def _tell_end(self, sync: Sync, states: int) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("Stream", overflow="fold")
-        for title in ("Read", "Delivered", "No call", "Rejected", "Open", "Calls"):
+        titles = ("Read", "Delivered", "Rejected", "Open", "No call", "Calls")[
+            : 4 if self.console.width < _NARROW else 6
+        ]
+        for title in titles:
             table.add_column(title, justify="right", no_wrap=True)
         total = sync.counts.total
         for stream, read in sync.read.items():
             counts = sync.counts.of(stream)
             rejected, undelivered = counts.rejected.total(), read - counts.settled
-            table.add_row(
-                str(stream),
+            cells = (
                 f"{read:,}",
                 f"{counts.delivered:,}",
-                f"{counts.without_call:,}",
                 Text(f"{rejected:,}", "red" if rejected else ""),
                 Text(f"{undelivered:,}", "red" if undelivered else ""),
+                f"{counts.without_call:,}",
                 f"{sync.calls.get(stream, 0):,}",
             )
+            table.add_row(str(stream), *cells[: len(titles)])
         self.console.print("", table, "")
         for reason, count in total.rejected.most_common():
             rows = f"{count:,} row{'' if count == 1 else 's'}"
@@ -158,7 +166,8 @@ class TerminalHandler(logging.Handler):
             return
         message = record.getMessage().encode("utf-8", "backslashreplace").decode()
         if message.startswith(_REJECTED):
-            self._terminal.say("bad", message.removeprefix(_REJECTED))
+            # What to do is told once, at the end.
+            self._terminal.say("bad", message.removeprefix(_REJECTED).removesuffix(getattr(record, ADVICE, "")))
         else:
             self._terminal.say("mind" if record.levelno >= logging.WARNING else "note", message)
 
@@ -172,8 +181,8 @@ def _live_line(sync: Sync, seconds: float, share: Callable[[], float] | None) ->
         done = share() * settled / read
         left = timedelta(seconds=round(seconds * (1 - done) / max(done, 0.001)))
         parts.append(f"{done:.0%}, {left} left")
-    parts.append(f"{pulse.in_flight} in flight")
     parts += [f"{total.rejected.total():,} rejected"] * bool(total.rejected)
-    parts += [f"{total.without_call:,} without a call"] * bool(total.without_call)
     parts += [f"throttled {pulse.paused_seconds:.0f} s"] * bool(pulse.throttled)
+    parts.append(f"{pulse.in_flight} in flight")
+    parts += [f"{total.without_call:,} no call"] * bool(total.without_call)
     return Text("  ".join(parts), "cyan", no_wrap=True, overflow="ellipsis")

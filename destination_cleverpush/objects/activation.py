@@ -24,7 +24,9 @@ REMOVED_FIELD = "removed"
 """The removed marker of such a stream: a field of every object, so that a column can be mapped to it."""
 
 INSERT, UPSERT, UPDATE, SOFT_DELETE = "append", "append_dedup", "update", "soft_delete"
-_SHOWN = {INSERT: "Insert", UPSERT: "Upsert", UPDATE: "Update", SOFT_DELETE: "Soft delete"}
+SHOWN = {INSERT: "Insert", UPSERT: "Upsert", UPDATE: "Update", SOFT_DELETE: "Soft delete"}
+"""The destination sync modes as the platform's form shows them."""
+
 _SCREEN = "in the connection"
 
 
@@ -80,8 +82,8 @@ def _check(stream: Stream, name: str) -> None:
         raise _wrong(stream, f"is to become the object '{name}', which there is not", _choose("object", OBJECTS))
     mode = stream.destination_sync_mode
     if mode not in modes(name):
-        which = f"the sync mode '{_SHOWN.get(mode, mode)}', which {name} do not have" if mode else "no sync mode"
-        raise _wrong(stream, f"has {which}", _choose("sync mode", (_SHOWN[each] for each in modes(name))))
+        which = f"the sync mode '{SHOWN.get(mode, mode)}', which {name} do not have" if mode else "no sync mode"
+        raise _wrong(stream, f"has {which}", _choose("sync mode", (SHOWN[each] for each in modes(name))))
     if stream.primary_key and stream.primary_key != ((MATCHING_KEY,),):
         keys = ", ".join(f"'{'.'.join(path)}'" for path in stream.primary_key)
         raise _wrong(stream, f"has the matching key {keys}", f"Make '{MATCHING_KEY}' the matching key {_SCREEN}")

@@ -12,6 +12,9 @@ from destination_cleverpush.settlement.counts import Counts, StreamCounts
 from destination_cleverpush.settlement.masking import masked
 from destination_cleverpush.words import Action, Pulse, Reason, StreamId
 
+ADVICE = "advice"
+"""The attribute of the log record of a rejected row that holds the part of its message that says what to do."""
+
 SUMMARY = "of_the_summary"
 """The attribute that log records of the summary have, so that whoever shows it otherwise can leave them out."""
 
@@ -136,30 +139,43 @@ def refused_names(counts: StreamCounts, reason: Reason, most: int = 10) -> str:
     return f": {told}" + (f", and {len(found) - most} others" if len(found) > most else "")
 
 
-def closing(counts: StreamCounts, read: int, pulse: Pulse, seconds: float, *, failed: bool, kept: str | None) -> str:
+def closing(
+    counts: StreamCounts,
+    read: int,
+    pulse: Pulse,
+    seconds: float,
+    *,
+    failed: bool,
+    kept: str | None,
+    dry: bool = False,
+) -> str:
     """The last line of a sync.
 
     Args:
         counts: of all streams.
         read: rows of all streams.
         kept: where rejected rows are kept, None where they are not.
+        dry: nothing was done in truth.
     """
     rejected, undelivered = counts.rejected.total(), read - counts.settled
-    told = [f"{read:,} rows read", f"{counts.delivered:,} delivered", f"{rejected:,} rejected"]
-    told += [f"{undelivered:,} NOT delivered"] * bool(undelivered)
-    told += [f"{pulse.calls:,} calls", f"{pulse.retries:,} retries"]
+    would = "would be " if dry else ""
+    told = [f"{_number(read, 'row')} read", f"{counts.delivered:,} {would}delivered", f"{rejected:,} {would}rejected"]
+    told += [f"{undelivered:,} NOT delivered"] * (bool(undelivered) and not dry)
+    told += [_number(pulse.calls, "call")]
+    told += [] if dry else [_number(pulse.retries, "retry", "retries")]
     if pulse.throttled:
         told.append(
             f"{pulse.throttled:,} calls refused for their rate (HTTP 429), which paused it for "
             f"{pulse.paused_seconds:.0f} s"
         )
-    end = f"The sync {'failed' if failed else 'succeeded'} after {seconds:.1f} s: {', '.join(told)}."
-    if not rejected:
+    what = "dry run, in which nothing was written," if dry else "sync"
+    end = f"The {what} {'failed' if failed else 'succeeded'} after {seconds:.1f} s: {', '.join(told)}."
+    if dry or not rejected:
         return end
     if kept is None:
         return (
-            f"{end} Rejected rows were not kept: a Dead Letter Store, in the destination's settings, keeps them with "
-            "the reasons, and the command replay sends them again."
+            f"{end} Rejected rows were not kept: a Dead Letter Store (rejected_records in the configuration) keeps "
+            "them with the reasons, to be sent again by the command replay."
         )
     return f"{end} Rejected rows are kept in {kept}; the command replay prints them as records, to be sent again."
 
@@ -173,6 +189,10 @@ def show_calls(logger: logging.Logger, calls: Mapping[Action, Sequence[tuple[str
     for first in calls.values():
         for path, body in first:
             logger.info("Dry run, would be called: POST %s %s", path, json.dumps(masked(body), ensure_ascii=False))
+
+
+def _number(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def _by_effect(done: Mapping[str, int], left_alone: int) -> str:

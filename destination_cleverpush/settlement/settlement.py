@@ -24,6 +24,7 @@ from destination_cleverpush.errors import Failure
 from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.masking import named
 from destination_cleverpush.settlement.policy import Policy
+from destination_cleverpush.settlement.progress import ADVICE
 from destination_cleverpush.settlement.sentences import place, quoted, rejected_row, said
 from destination_cleverpush.words import DueState, Job, Reason, RejectedRow, Row, StreamId, may_be_told
 
@@ -232,7 +233,8 @@ class Settlement:
             advice = "" if answer.reason in self._advised else f" {answer.reason.advice}"
             self._advised.add(answer.reason)
             sentence = said(answer, quoted(answer, job.origin, identifiers))
-            self._logger.warning("Rejected: %s, %s: %s%s", place(row), row.code, sentence, advice)
+            told = place(row), row.code, sentence, advice
+            self._logger.warning("Rejected: %s, %s: %s%s", *told, extra={ADVICE: advice})
         elif number == self._logged_per_stream + 1:
             self._logger.warning(
                 "Stream '%s' has more than %d rejected rows; further ones are counted by reason at the end.",

@@ -75,10 +75,10 @@ def test_a_check_ends_with_what_is_wrong_and_goes_on_past_what_is_only_good_to_k
 def test_discover_lists_objects_and_fields() -> None:
     screen = Screen()
     screen.terminal.discover(catalog_of(["plan"]))
-    assert screen.lines[0] == "subscriptions  append_dedup, append, update, soft_delete"
+    assert screen.lines[0] == "subscriptions  Upsert, Insert, Update, Soft delete"
     assert "    subscription_id  string   required, matching key" in screen.lines
     assert "    plan             string" in screen.lines
-    assert "tags  append_dedup, append, soft_delete" in screen.lines
+    assert "tags  Upsert, Insert, Soft delete" in screen.lines
 
 
 def test_a_sync_ends_with_a_table_per_stream_and_what_to_do_per_reason() -> None:
@@ -91,14 +91,26 @@ def test_a_sync_ends_with_a_table_per_stream_and_what_to_do_per_reason() -> None
         sync = Sync(make_config(server.url), [Stream(users, {}), Stream(orders, {})], logger)
         screen.terminal.deliver(sync, [rows], lambda: 0.5)
     assert [line for line in screen.lines if line.startswith(("Stream", "users", "orders"))] == [
-        "Stream  Read  Delivered  No call  Rejected  Open  Calls",
-        "users      3          2        0         1     0      2",
-        "orders     0          0        0         0     0      0",
+        "Stream  Read  Delivered  Rejected  Open  No call  Calls",
+        "users      3          2         1     0        0      2",
+        "orders     0          0         0     0        0      0",
     ]
-    assert any(line.startswith("✗ stream 'users', row 3, missing_subscription_id:") for line in screen.lines)
+    assert "✗ stream 'users', row 3, missing_subscription_id: subscription_id is missing or" in screen.lines
+    assert screen.text.count("Map a column that is always filled") == 1
     assert "✗ missing_subscription_id: 1 row. Map a column that is always filled to" in screen.lines
-    assert " ".join(screen.text.split()).endswith("and the command replay sends them again.")
+    assert " ".join(screen.text.split()).endswith("to be sent again by the command replay.")
     assert any(line.startswith("! The sync succeeded after ") for line in screen.lines)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_table_at_the_end_cuts_off_no_word(width: int) -> None:
+    screen = Screen(width)
+    logger = logging.getLogger("airbyte.test.terminal")
+    logger.handlers, logger.propagate = [TerminalHandler(screen.terminal)], False
+    with Server(said(200, {})) as server:
+        screen.terminal.deliver(Sync(make_config(server.url), [Stream(StreamId("users"), {})], logger), [], None)
+    assert "…" not in screen.text
+    assert any(line.startswith("Stream  Read  Delivered  Rejected  Open") for line in screen.lines)
 
 
 def test_a_failure_says_whether_trying_again_may_help() -> None:

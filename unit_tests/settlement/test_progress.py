@@ -146,8 +146,17 @@ def test_the_last_line_tells_where_rejected_rows_lie_or_that_they_are_gone() -> 
         " Rejected rows are kept in s3://bucket/path; the command replay prints them as records, to be sent again."
     )
     assert closing(counts.total, 1, pulse(), 1.0, failed=False, kept=None).endswith(
-        " Rejected rows were not kept: a Dead Letter Store, in the destination's settings, keeps them with the "
-        "reasons, and the command replay sends them again."
+        " Rejected rows were not kept: a Dead Letter Store (rejected_records in the configuration) keeps them with the "
+        "reasons, to be sent again by the command replay."
+    )
+
+
+def test_the_last_line_of_a_dry_run_tells_what_would_be_and_of_no_store() -> None:
+    counts = Counts()
+    counts.add([delivered(1), refused(2)])
+    assert closing(counts.total, 3, pulse(calls=1), 3.21, failed=False, kept=None, dry=True) == (
+        "The dry run, in which nothing was written, succeeded after 3.2 s: 3 rows read, 1 would be delivered, "
+        "1 would be rejected, 1 call."
     )
 
 
