@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_files"
 PICTURE = ROOT / "docs" / "terminal.svg"
 WIDTH = 80
-COMMANDS = ("check --config config.json", "send people.csv --config config.json")
+COMMANDS = (
+    "check --config config.json",
+    "send people.csv --config config.json --dry-run",
+    "send people.csv --config config.json",
+)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import inspect
 import json
 import logging
 import re
+import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +15,11 @@ import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
 from destination_cleverpush.airbyte.catalog import read_catalog
-from destination_cleverpush.airbyte.destination import CANCEL_SECONDS
+from destination_cleverpush.airbyte.destination import CANCEL_SECONDS, DestinationCleverpush
 from destination_cleverpush.airbyte.lines import LineParser, Message
 from destination_cleverpush.airbyte.messages import OutputLogHandler
 from destination_cleverpush.airbyte.output import Output
+from destination_cleverpush.airbyte.send import open_source
 from destination_cleverpush.airbyte.states import with_stats
 from destination_cleverpush.api.answers import RETRY_STATUSES
 from destination_cleverpush.api.reasons import BLOCKED, PAYLOAD_REFUSED, ROW_STATUSES, RULES, SERVER_ERROR
@@ -27,6 +29,8 @@ from destination_cleverpush.delivery.dispatcher import Bounds
 from destination_cleverpush.delivery.judgement import Patience
 from destination_cleverpush.delivery.limit import LimitTuning
 from destination_cleverpush.delivery.throttle import ThrottleTuning
+from destination_cleverpush.errors import Failure
+from destination_cleverpush.objects.activation import SHOWN, modes
 from destination_cleverpush.objects.guard import RemovalGuard
 from destination_cleverpush.objects.notices import JUDGED_FROM_ROWS
 from destination_cleverpush.objects.plan import plan_streams
@@ -43,7 +47,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SAMPLES = ROOT / "sample_files"
 NO_CALL = "none"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-USER_PAGE = (ROOT / "docs" / "cleverpush.md").read_text(encoding="utf-8")
+USER_PAGE, ON_CALL, CONFIGURATION, VALUES, CSV = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("cleverpush", "on-call", "configuration", "values", "csv")
+)
 
 
 def section(page: str, heading: str) -> str:
@@ -71,9 +78,8 @@ def unquoted(cell: str) -> str:
     return cell.strip().strip("`")
 
 
-@pytest.mark.parametrize("page", [README, USER_PAGE], ids=["README", "user page"])
-def test_the_table_of_reasons_is_the_codes(page: str) -> None:
-    told = table(page, "Code")
+def test_the_table_of_reasons_is_the_codes() -> None:
+    told = table(ON_CALL, "Code")
     reasons = (*UNSENT, *ANSWERED)
     assert [(unquoted(code), advice) for code, _, advice in told] == [(r.code, r.advice) for r in reasons]
     assert {unquoted(code): statuses for code, statuses, _ in told} == {r.code: _statuses(r) for r in reasons}
@@ -107,13 +113,13 @@ def form_fields(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 
 def test_the_table_of_the_configuration_is_the_spec() -> None:
-    told = {unquoted(row[0]): tuple(row[1:4]) for row in table(section(USER_PAGE, "## Configuration"), "Key")}
+    told = {unquoted(row[0]): tuple(row[1:4]) for row in table(CONFIGURATION, "Key")}
     fields = form_fields(load_spec()["connectionSpecification"])
     assert told == {key: (title, required, default) for key, title, required, default in fields}
 
 
 def test_the_table_of_dead_letter_stores_is_the_spec() -> None:
-    told = {tuple(map(unquoted, row[:5])) for row in table(section(USER_PAGE, "## Configuration"), "Store")}
+    told = {tuple(map(unquoted, row[:5])) for row in table(CONFIGURATION, "Store")}
     options = load_spec()["connectionSpecification"]["properties"]["rejected_records"]["oneOf"]
     assert told == {
         (option["properties"]["storage_type"]["const"], key, title, required, unquoted(default))
@@ -122,11 +128,11 @@ def test_the_table_of_dead_letter_stores_is_the_spec() -> None:
         if key != "storage_type"
     }
     kinds = [option["properties"]["storage_type"]["const"] for option in options]
-    assert [kind for kind in kinds if f"`{kind}`" not in section(USER_PAGE, "### Dead letter store")] == []
+    assert [kind for kind in kinds if f"`{kind}`" not in section(CONFIGURATION, "## Dead letter store")] == []
 
 
 def test_every_choice_of_the_form_is_explained() -> None:
-    told = {unquoted(row[0]): row[4] for row in table(section(USER_PAGE, "## Configuration"), "Key")}
+    told = {unquoted(row[0]): row[4] for row in table(CONFIGURATION, "Key")}
     for key, explanation in told.items():
         prop: Any = load_spec()["connectionSpecification"]
         for part in key.split("."):
@@ -135,7 +141,7 @@ def test_every_choice_of_the_form_is_explained() -> None:
 
 
 def test_the_constants_are_the_codes() -> None:
-    limits = " ".join(" ".join(row) for row in table(USER_PAGE, "What"))
+    limits = " ".join(" ".join(row) for row in table(ON_CALL, "What"))
     bounds, patience, backoff = Bounds(), Patience(), ThrottleTuning()
     for promise in (
         f"HTTP {', '.join(_retried()[:-1])} and {_retried()[-1]} up to {patience.retries}; up to",
@@ -156,20 +162,23 @@ def test_the_constants_are_the_codes() -> None:
         f"after {patience.few_failures} failures in a row, the connector feels its way",
         f"growing pauses of up to {patience.longest_pause_seconds:g} s, until the first good answer",
         f"{patience.outage_seconds:g} seconds of that without one are an outage",
-        f"until the input ends, {bounds.most_held:,} subscriptions wait, or a minute has passed",
-        f"at least {RemovalGuard.judged_from} rows are marked",
-        f"the first {JUDGED_FROM_ROWS:,} rows tell",
-        f"and it had at least {Policy().every_row_from}, the sync fails",
         f"have {CANCEL_SECONDS:g} seconds to end",
         f"the first {logged} rejected rows of a stream",
         f"refuses it (HTTP {', '.join(map(str, sorted(ROW_STATUSES)))})",
     ):
+        assert promise in " ".join(ON_CALL.split())
+    for promise in (
+        f"until the input ends, {bounds.most_held:,} subscriptions wait, or a minute has passed",
+        f"at least {RemovalGuard.judged_from} rows are marked",
+        f"the first {JUDGED_FROM_ROWS:,} rows tell",
+        f"and it had at least {Policy().every_row_from}, the sync fails",
+    ):
         assert promise in " ".join(USER_PAGE.split())
 
 
-def test_the_messages_in_the_readme_are_those_of_the_code() -> None:
+def test_the_messages_for_who_is_on_call_are_those_of_the_code() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "destination_cleverpush").rglob("*.py"))
-    rows = table(README, "Message begins with")
+    rows = table(ON_CALL, "Message begins with")
     beginnings = [part for row in rows for cell in row[0].split(", ") for part in unquoted(cell).split("…")]
     assert len(beginnings) > len(rows)
     assert [part for part in beginnings if part not in code] == []
@@ -267,6 +276,50 @@ def test_make_targets_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code))
     assert named <= targets
     assert page.name != "README.md" or {"demo", "test"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_are_shown_are_understood(page: Path) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    shown = re.findall(r"destination-cleverpush ([a-z][^\n|<>]*)", " ".join(blocks).replace("\\\n", ""))
+    for arguments in shown:
+        DestinationCleverpush().parse_args(shlex.split(arguments, comments=True))
+
+
+def test_the_options_of_send_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        DestinationCleverpush().parse_args(["send", "--help"])
+    found = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    told = {option for row in table(CSV, "Option") for option in re.findall(r"--[a-z-]+", row[0])}
+    assert told == found - {"--help", "--config"}
+
+
+def test_the_files_that_send_takes_are_told() -> None:
+    kinds = [kind for row in table(CSV, "File") for kind in re.findall(r"`(\.[a-z]+)`", row[0])]
+    assert len(kinds) == 6
+    for kind in kinds:
+        with pytest.raises(Failure, match=r"cannot be read|need the package pyarrow"):
+            open_source(f"no-such-file{kind}")
+
+
+def test_what_data_activation_offers_is_told() -> None:
+    rows = table(section(USER_PAGE, "### The connection, with data activation"), "Sync mode")
+    assert {row[0] for row in rows} == set(SHOWN.values())
+    for column, name in enumerate(("subscriptions", "tags"), 1):
+        offered = {row[0] for row in rows if not row[column].startswith("not offered")}
+        assert offered == {SHOWN[mode] for mode in modes(name)}
+    assert [mode for mode in SHOWN if f"`{mode}`" not in USER_PAGE] == []
+
+
+def test_the_fields_that_the_form_shows_are_told() -> None:
+    told = {name for row in table(section(USER_PAGE, "### The destination"), "Field") for name in row[0].split(", ")}
+    spec = load_spec()["connectionSpecification"]
+    assert told == {
+        prop["title"]
+        for name, prop in spec["properties"].items()
+        if name in spec["required"] or prop.get("always_show") or "oneOf" in prop
+    }
+    assert f"The form shows {['no', 'one', 'two', 'three', 'four', 'five'][len(told)]} fields" in USER_PAGE
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""What the user page says of values is what becomes of them: each sample of its tables is tried."""
+"""What docs/values.md says of values is what becomes of them: each sample of its tables is tried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from destination_cleverpush.objects import meanings
 from destination_cleverpush.objects.marker import says_removed
 from destination_cleverpush.objects.moments import as_iso
 from destination_cleverpush.objects.values import is_nothing, texts
-from unit_tests.test_docs import USER_PAGE, section, table
+from unit_tests.test_docs import VALUES, section, table
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 SAYS = {"removed": True, "not removed": False, "unclear": None}
@@ -23,10 +23,10 @@ def samples(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-WORDS = table(section(USER_PAGE, "#### What the marker says"), "Kind")
-MOMENTS = table(section(USER_PAGE, "#### What the marker says"), "Date, time or number")
-LISTS = table(section(USER_PAGE, "### Lists"), "Text")
-TIMES = table(section(USER_PAGE, "### Times"), "In the row")
+WORDS = table(section(VALUES, "## What the marker says"), "Kind")
+MOMENTS = table(section(VALUES, "## What the marker says"), "Date, time or number")
+LISTS = table(section(VALUES, "## Lists"), "Text")
+TIMES = table(section(VALUES, "## Times"), "In the row")
 
 
 def test_the_table_of_words_is_that_of_the_code() -> None:
