@@ -13,6 +13,8 @@ import pytest
 import yaml
 from airbyte_cdk.models.connector_metadata import ConnectorLanguage, MetadataFile
 
+from destination_cleverpush.objects.activation import modes
+from destination_cleverpush.objects.table import OBJECTS
 from tools.lock import ROOT
 
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
@@ -45,6 +47,12 @@ def test_the_image_is_built_on_the_base_image_that_it_names() -> None:
     assert default is not None
     assert default[1] == DATA["connectorBuildOptions"]["baseImage"]
     assert re.fullmatch(r"docker\.io/airbyte/python-connector-base:[\d.]+@sha256:[0-9a-f]{64}", default[1])
+
+
+def test_data_activation_is_announced_with_all_its_sync_modes() -> None:
+    assert DATA["supportsDataActivation"] is True
+    offered = {mode for name in OBJECTS for mode in modes(name)}
+    assert offered <= set(SPEC["supported_destination_sync_modes"])
 
 
 def test_the_icon_is_a_drawing() -> None:
