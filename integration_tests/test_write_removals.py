@@ -102,6 +102,15 @@ def test_the_users_own_values_are_guarded_too(simulator: Simulator) -> None:
     assert removals(simulator) == 99
 
 
+@pytest.mark.parametrize("mode", ["mirror", "upsert"])
+def test_clearing_the_data_removes_nobody(simulator: Simulator, mode: str) -> None:
+    """The platform's job for it looks like a full refresh, to replace, of an empty source."""
+    config = simulator.connector_config(audience_mode=mode, removed_field="gone", unmapped_fields="ignore")
+    cleared = stream(schema=SCHEMA, generation_id=5, minimum_generation_id=5)
+    assert run_write(config, catalog(cleared), []).exit_code == 0
+    assert removals(simulator) == 0
+
+
 @pytest.mark.slow
 def test_after_a_minute_the_share_so_far_is_judged(simulator: Simulator) -> None:
     """A source that goes on for long: first few rows are marked, and are removed after a minute; then too many are."""
