@@ -1,0 +1,236 @@
+"""Random histories of syncs against a simple oracle: nobody is removed wrongly or forgotten, whatever is killed when.
+
+The oracle knows the truth that the memory has to guess: which rows a source has, which of them an attempt goes on
+after, what CleverPush has. It holds that
+
+- nobody is removed for being absent whose row this attempt read, or an earlier attempt that it continues, or whom
+  another stream of the catalog had last and has not let go by a whole pass;
+- after a sync that ended well CleverPush has what each of its rows said last;
+- after a few whole passes nobody is left but the rows of the models, and no call is made any more.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from destination_cleverpush.tracking.entries import NO_TAG
+from destination_cleverpush.tracking.place import Place
+from unit_tests.tracking.places import BucketPlaces, DirectoryPlaces, OnePlace
+from unit_tests.tracking.world import Attempt, Kill, Load, Row, World, put
+
+Pair = tuple[str, str]
+
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # to shrink a history takes minutes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sync with its attempts.
+
+    Attributes:
+        client: `platform`, `platform resumes` (its retries go on after the last state), `pyairbyte` or `pipe`.
+        models: by stream, what the source has; one for each attempt.
+        kills: for each attempt, the point at which the process is killed, 0: none. One attempt more is made.
+        recreated: the connection was deleted and made anew: its generations begin at 1.
+    """
+
+    client: str
+    models: dict[str, list[list[Row]]]
+    kills: list[int]
+    sync_mode: str
+    complete: list[bool]
+    recreated: bool
+    signature: str
+    batch: int
+
+
+_TAGS: dict[str, list[tuple[str, ...]]] = {"subscriptions": [(NO_TAG,)], "tags": [("t",), ("u",), ("t", "u")]}
+
+
+def _rows(object_name: str) -> st.SearchStrategy[list[Row]]:
+    row = st.builds(
+        Row,
+        st.sampled_from("abcde"),
+        st.sampled_from([b"1", b"2"]),
+        st.sampled_from(["put"] * 8 + ["mark", "refused", "no id"]),
+        st.sampled_from(_TAGS[object_name]),
+    )
+    return st.lists(row, max_size=6).map(lambda rows: sorted(rows, key=lambda row: row.id))
+
+
+@st.composite
+def _jobs(draw: st.DrawFn, object_name: str) -> Job:
+    kills = draw(st.lists(st.integers(0, 25), max_size=2))
+    attempts = len(kills) + 1
+    names = draw(st.sampled_from([["A"], ["A", "B"], ["B"]]))
+    models: dict[str, list[list[Row]]] = {}
+    for name in names:
+        first = draw(_rows(object_name))
+        models[name] = [first if draw(st.booleans()) else draw(_rows(object_name)) for _ in range(attempts)]
+    return Job(
+        client=draw(st.sampled_from(["platform", "platform resumes", "platform resumes", "pyairbyte", "pipe"])),
+        models=models,
+        kills=[*kills, 0],
+        sync_mode=draw(st.sampled_from(["full_refresh"] * 4 + ["incremental"])),
+        complete=[draw(st.sampled_from([True, True, True, False])) for _ in range(attempts)],
+        recreated=draw(st.sampled_from([False] * 6 + [True])),
+        signature=draw(st.sampled_from(["s"] * 8 + ["t"])),
+        batch=draw(st.integers(1, 4)),
+    )
+
+
+@dataclass
+class Truth:
+    """What is so, whatever the memory thinks."""
+
+    object_name: str
+    open_place: Callable[[], Place]
+    world: World = field(default_factory=World)
+    present: dict[str, set[Pair]] = field(default_factory=lambda: defaultdict(set))
+    generation: int = 0
+    sync: int = 100
+    signatures: dict[str, str] = field(default_factory=dict)
+    abandoned: set[Pair] = field(default_factory=set)
+
+    def job(self, job: Job, ratio: float = 1.0) -> Attempt | None:
+        self.sync += 1
+        self.generation = 1 if job.recreated else self.generation + 1
+        continued: dict[str, list[Row]] = {name: [] for name in job.models}
+        after = dict.fromkeys(job.models, "")
+        attempt = None
+        for number, kill in enumerate(job.kills):
+            resumes = job.client == "platform resumes"
+            if number and job.client == "platform":
+                self.generation += 1
+            if not resumes:
+                continued = {name: [] for name in job.models}
+            ids = {"pyairbyte": (1, 1), "pipe": (None, None)}.get(job.client, (self.generation, self.sync))
+            loads = [
+                Load(
+                    name,
+                    models[number],
+                    *ids,
+                    job.sync_mode,
+                    after[name] if resumes else "",
+                    job.complete[number],
+                    job.signature,
+                )
+                for name, models in job.models.items()
+            ]
+            self._prepare(loads, continued)
+            attempt = Attempt(
+                self.world, self.open_place(), loads, ratio=ratio, batch=job.batch, object_name=self.object_name
+            )
+            self.world.points_left = kill or -1
+            with suppress(Kill):
+                attempt.run()
+            self.world.points_left = -1
+            assert not self.world.wrong, "removed wrongly"
+            self._learn(attempt, loads, continued)
+            after.update(attempt.acknowledged)
+            for name in job.models:
+                rows = attempt.read.get(name, [])
+                continued[name] += [row for row in rows if row.id <= attempt.acknowledged.get(name, "")]
+            if attempt.done:
+                break
+        return attempt
+
+    def _prepare(self, loads: list[Load], continued: dict[str, list[Row]]) -> None:
+        never: set[Pair] = set()
+        for load in loads:
+            if self.signatures.setdefault(load.name, load.signature) != load.signature:
+                self.signatures[load.name] = load.signature
+                self.abandoned |= self.world.has.keys()
+                self.present[load.name] = set()
+            if load.sync_mode != "full_refresh" or not load.complete:
+                never |= self.present[load.name]
+            never |= _put_pairs(continued[load.name])
+        self.world.never_remove = never
+
+    def _learn(self, attempt: Attempt, loads: list[Load], continued: dict[str, list[Row]]) -> None:
+        for load in loads:
+            rows = [*continued[load.name], *attempt.read.get(load.name, [])]
+            found = self.present[load.name]
+            for row in rows:
+                pairs = {(row.id, tag) for tag in row.tags}
+                found -= pairs
+                if row.does != "mark":
+                    found |= pairs
+            if not attempt.done:
+                continue
+            whole = load.sync_mode == "full_refresh" and load.complete
+            if whole and rows and not any(row.does == "no id" for row in load.rows):
+                self.present[load.name] = _put_pairs(rows)
+            last = {(row.id, tag): row for row in rows for tag in row.tags}
+            for pair, row in last.items():
+                if row.does == "put":
+                    assert self.world.has.get(pair, {}).get(load.name) == row.value, f"forgotten: {load.name} {pair}"
+
+
+def _put_pairs(rows: list[Row]) -> set[Pair]:
+    last = {(row.id, tag): row.does for row in rows for tag in row.tags}
+    return {pair for pair, does in last.items() if does != "mark"}
+
+
+def _play(truth: Truth, history: list[Job], silent: dict[int, bool], final: dict[str, list[Row]]) -> None:
+    truth.world.silent = silent
+    for job in history:
+        truth.job(job)
+    truth.world.silent = {}
+    signature = {name: truth.signatures.get(name, "s") for name in final}
+    calls = 0
+    for _ in range(5):
+        truth.generation += 1
+        truth.sync += 1
+        loads = [
+            Load(name, rows, truth.generation, truth.sync, signature=signature[name]) for name, rows in final.items()
+        ]
+        truth._prepare(loads, {name: [] for name in final})
+        calls = len(truth.world.log)
+        attempt = Attempt(truth.world, truth.open_place(), loads, object_name=truth.object_name).run()
+        assert not truth.world.wrong, "removed wrongly"
+        truth._learn(attempt, loads, {name: [] for name in final})
+        note(f"{loads} {attempt.notices}")
+    assert len(truth.world.log) == calls, "calls for rows that did not change"
+    wanted = set().union(*(_put_pairs(rows) for rows in final.values()))
+    assert truth.world.has.keys() - truth.abandoned - wanted == set(), "never removed"
+
+
+def _histories(object_name: str) -> st.SearchStrategy[tuple[list[Job], dict[int, bool], dict[str, list[Row]]]]:
+    clean = st.lists(st.sampled_from("abcde"), min_size=1, unique=True).map(sorted).map(put)
+    if object_name == "tags":
+        clean = clean.map(lambda rows: [row._replace(tags=("t",)) for row in rows])
+    return st.tuples(
+        st.lists(_jobs(object_name), min_size=1, max_size=6),
+        st.dictionaries(st.integers(1, 30), st.booleans(), max_size=2),
+        st.fixed_dictionaries({"A": clean, "B": clean}),
+    )
+
+
+@pytest.mark.parametrize("object_name", ["subscriptions", "tags"])
+@pytest.mark.parametrize("kind", [OnePlace, DirectoryPlaces, BucketPlaces])
+def test_nobody_is_removed_wrongly_or_forgotten(
+    object_name: str, kind: type[OnePlace] | type[DirectoryPlaces] | type[BucketPlaces]
+) -> None:
+    @settings(
+        max_examples=kind.examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        phases=PHASES,
+    )
+    @given(_histories(object_name))
+    def check(history: tuple[list[Job], dict[int, bool], dict[str, list[Row]]]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            _play(Truth(object_name, kind(Path(folder)).open), *history)
+
+    check()
