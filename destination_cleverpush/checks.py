@@ -16,6 +16,7 @@ from destination_cleverpush.objects.attributes import mapped_in_vain, say_missin
 from destination_cleverpush.objects.notices import Tell
 from destination_cleverpush.objects.plan import check_mapping, needed_lists, wanted_lists
 from destination_cleverpush.objects.table import OBJECTS
+from destination_cleverpush.tracking import care
 
 
 class Step(NamedTuple):
@@ -43,7 +44,7 @@ def steps(config: Config, tell: Tell) -> list[Step]:
     tags = "tags" in made.lists
 
     def mapping() -> str:
-        check_mapping(objects, tell)
+        check_mapping(objects, tell, remembers=config.change_tracking is not None)
         number = len(objects.field_mapping)
         return f"{number} column{'' if number == 1 else 's'} mapped" if number else "columns keep their names"
 
@@ -74,12 +75,21 @@ def steps(config: Config, tell: Tell) -> list[Step]:
         probe(config.rejected_records)
         return "an object was written, and deleted again"
 
+    def memory() -> str:
+        if config.change_tracking is None:
+            return "none: every row is sent in every sync, and Mirror removes only rows that are marked"
+        if warning := care.ephemeral(config.change_tracking):
+            tell(logging.WARNING, warning)
+        care.probe(config.change_tracking)
+        return f"'{config.change_tracking.name}' can be kept: written, locked and deleted again"
+
     return [
         Step("Mapping", mapping),
         Step("Channel", access),
         *([Step("Tag routes", routes)] if tags else []),
         Step("Channel has", lists),
         Step("Dead letters", store),
+        Step("Tracking", memory),
     ]
 
 

@@ -25,6 +25,8 @@ from destination_cleverpush.objects.settings import Settings as ObjectSettings
 from destination_cleverpush.objects.table import OBJECTS
 from destination_cleverpush.storage.settings import Settings as StorageSettings
 from destination_cleverpush.storage.settings import parse as parse_storage
+from destination_cleverpush.tracking.settings import Settings as TrackingSettings
+from destination_cleverpush.tracking.settings import parse as parse_tracking
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Config:
         max_requests_per_second: None for no cap.
         progress_interval_seconds: 0 for no progress lines.
         dry_run: nothing is written, and no state leaves.
+        change_tracking: what is remembered, and where; None: nothing.
     """
 
     api: ApiSettings
@@ -52,12 +55,24 @@ class Config:
     max_requests_per_second: float | None
     progress_interval_seconds: float
     dry_run: bool = False
+    change_tracking: TrackingSettings | None = None
 
 
 def load_spec() -> dict[str, Any]:
-    """`spec.json` as it is shipped in the package, with the objects of the table as the choices of the object type."""
+    """`spec.json` as it is shipped in the package.
+
+    The objects of the table become the choices of the object type; the stores of rejected rows become those of change
+    tracking, each with the fields that it has besides.
+    """
     spec: dict[str, Any] = json.loads(files(__package__).joinpath("spec.json").read_text(encoding="utf-8"))
-    choice = spec["connectionSpecification"]["properties"]["object_type"]
+    properties = spec["connectionSpecification"]["properties"]
+    choice = properties["object_type"]
+    tracking = properties["change_tracking"]
+    besides = tracking.pop("every_store")
+    for store in properties["rejected_records"]["oneOf"][1:]:
+        fields = store["properties"]
+        added = {name: {**prop, "order": len(fields) + number} for number, (name, prop) in enumerate(besides.items())}
+        tracking["oneOf"].append({**store, "properties": {**fields, **added}})
     choice["enum"], choice["enumNames"] = list(OBJECTS), [each.title for each in OBJECTS.values()]
     return spec
 
@@ -85,6 +100,9 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         raise config_error(
             "The configuration field 'advanced.base_url' (API Address) names a host or a port that cannot exist."
         )
+    tracking = parse_tracking(values["change_tracking"], "change_tracking", null_values=values["null_values"])
+    if tracking is None:
+        _check_needs_tracking(values)
     concurrency = int(advanced["max_concurrency"])
     return Config(
         api=ApiSettings(
@@ -106,6 +124,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             removed_values=tuple(values.get("removed_values") or ()) or None,
             subscription_id_kind=kind,
             email_opt_in_form_id=values.get("email_opt_in_form_id") or None,
+            row_lists_all_tags=values["row_lists_all_tags"],
         ),
         rejected_records=parse_storage(values["rejected_records"], "rejected_records"),
         on_rejected=values["on_rejected"],
@@ -114,6 +133,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         max_requests_per_second=advanced.get("max_requests_per_second"),
         progress_interval_seconds=float(advanced["progress_interval_seconds"]),
         dry_run=advanced["dry_run"],
+        change_tracking=tracking,
     )
 
 
@@ -209,6 +229,15 @@ def _check_mapping(mapping: tuple[FieldMapping, ...], kind: SubscriptionIdKind) 
                 f"{place} is 'user_id', which CleverPush uses to find a subscription. Map the column to "
                 "'subscription_id' instead; it is sent as user_id. Only where What the Subscription ID Is "
                 "(subscription_id_kind) is native can user_id be filled by a column of its own."
+            )
+
+
+def _check_needs_tracking(values: Mapping[str, Any]) -> None:
+    for field in ("row_lists_all_tags", "null_values"):
+        if values[field] in (True, "clear"):
+            raise config_error(
+                f"The configuration field '{field}' needs Change Tracking, which knows what was sent before: choose a "
+                "store under Change Tracking (change_tracking)."
             )
 
 

@@ -9,9 +9,11 @@ rows ─► objects ─► delivery ⇄ api ─► CleverPush
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from contextlib import contextmanager
+from datetime import date, datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,20 +34,29 @@ from destination_cleverpush.settlement.counts import Counts
 from destination_cleverpush.settlement.policy import Policy
 from destination_cleverpush.settlement.progress import SUMMARY, Progress, closing, show_calls, summarise
 from destination_cleverpush.settlement.settlement import Settlement
+from destination_cleverpush.tracked import Tracked
+from destination_cleverpush.tracking import care
+from destination_cleverpush.tracking.committer import Committer
+from destination_cleverpush.tracking.memory import Memory
 from destination_cleverpush.words import (
     NOTHING_READ,
+    Action,
     Answer,
     Channel,
     Complete,
     DueState,
     Job,
     Operation,
+    PassedOver,
     Pulse,
     Row,
     State,
     Stream,
     StreamId,
 )
+
+Input = Row | State | Complete | PassedOver
+"""What the input consists of."""
 
 CANCEL_GRACE_SECONDS = 4.0
 """How long a cancelled sync waits for what is on its way: a second less than a SIGTERM takes to have its effect."""
@@ -83,7 +94,14 @@ class Sync:
         self._rehearsal = self._rehearse(plan) if config.dry_run else None
         channel = read_channel(self._client, self._lists, logger.warning, needed=needed)
         self._refused = Refused(self._client.send, channel, self._read_channel_again)
-        self._plans = plan_streams(config.objects, streams, logger.log, identities=self._identities, channel=channel)
+        self._plans = plan_streams(
+            config.objects,
+            streams,
+            logger.log,
+            identities=self._identities,
+            channel=channel,
+            remembers=config.change_tracking is not None,
+        )
         self._dispatcher = Dispatcher(
             Bounds(config.max_concurrency, config.max_requests_per_second),
             self._settlement.settled,
@@ -97,25 +115,30 @@ class Sync:
             grace_seconds=2 * config.api.request_timeout_seconds,
             bell=self._settlement.ring,
         )
+        self._sync_id = next((stream.sync_id for stream in streams if stream.sync_id is not None), None)
         self._kept = None
         if config.rejected_records is not None and not config.dry_run:
             self._kept = told_place(config.rejected_records)
-            label = sync_label(
-                next((s.sync_id for s in streams if s.sync_id is not None), None), datetime.now(timezone.utc)
-            )
+            label = sync_label(self._sync_id, datetime.now(timezone.utc))
             self._settlement.add_keeper(
                 DeadLetterStore(config.rejected_records, label, self._settlement.kept, self._engine.stop)
             )
+        self._tracked: Tracked | None = None
+        self._cancelled = threading.Event()
         self._read = {stream.id: 0 for stream in streams}
         self._complete: set[StreamId] = set()
         self.ending = ""
 
-    def run(self, batches: Iterable[Sequence[Row | State | Complete]]) -> Iterator[list[DueState]]:
+    def run(self, batches: Iterable[Sequence[Input]]) -> Iterator[list[DueState]]:
         """Deliver the rows; yield the states that may leave, in order.
 
         Raises:
             Failure: what ended the sync, after the states that are truly done.
         """
+        with self._remembering():
+            yield from self._run(batches)
+
+    def _run(self, batches: Iterable[Sequence[Input]]) -> Iterator[list[DueState]]:
         started = time.monotonic()
         seconds = self._config.progress_interval_seconds
         progress = Progress(self._logger, self._settlement.counts, self._read, self._engine.pulse, clock=time.monotonic)
@@ -133,7 +156,7 @@ class Sync:
                 self._settlement.counts,
                 self._read,
                 calls=self._dispatcher.calls,
-                taken=self._dispatcher.taken,
+                taken=self._taken(),
                 besides=self._identities.besides,
                 seconds=time.monotonic() - started,
                 dry=self._rehearsal is not None,
@@ -171,6 +194,7 @@ class Sync:
 
     def cancel(self, why: str = "The sync was cancelled.") -> None:
         """End the sync soon: for SIGTERM. Call it from any thread, but not from a signal handler."""
+        self._cancelled.set()
         failure = transient_error(f"{why} Rows that were not delivered will be sent with the next attempt.")
         self._engine.stop(failure, CANCEL_GRACE_SECONDS)
         self._settlement.hurry(CANCEL_GRACE_SECONDS)
@@ -217,28 +241,87 @@ class Sync:
         show_calls(self._logger, rehearsal.first)
         rehearsal.close()
 
-    def _feed(self, batches: Iterable[Sequence[Row | State | Complete]]) -> None:
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """The memory of change tracking, held while the sync runs, where there is one."""
+        settings, dry = self._config.change_tracking, self._rehearsal is not None
+        if settings is None:
+            yield
+            return
+        if warning := care.ephemeral(settings):
+            self._logger.warning(warning)
+        place = (care.open_copy if dry else care.open_place)(settings, self._config.api.channel_id, sleep=self._sleep)
+        today = datetime.now(timezone.utc).toordinal() - date(1970, 1, 1).toordinal()
+        memory = Memory(place, today, self._sync_id)
+        try:
+            self._tracked = Tracked(
+                memory,
+                settings,
+                self._streams,
+                plans=self._plans,
+                identities=self._identities,
+                tell=self._logger.log,
+                today=today,
+                sync_id=self._sync_id,
+            )
+            self._settlement.add_keeper(Committer(memory, self._settlement.kept, self._engine.stop))
+            yield
+        finally:
+            try:
+                memory.close()
+            except Failure as failure:  # what was committed is stored all the same
+                self._logger.warning(failure.message)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._cancelled.wait(seconds):
+            raise transient_error("The sync was cancelled before it began.")
+
+    def _feed(self, batches: Iterable[Sequence[Input]]) -> None:
         for batch in batches:
-            items: list[Job | State] = []
+            items: list[Row | State] = []
             try:
                 for message in batch:
                     if isinstance(message, Row):
-                        items.append(self._job(message))
+                        if message.stream not in self._plans:
+                            raise _unknown_stream(message.stream, self._plans)
+                        self._read[message.stream] += 1
+                        items.append(message)
                     elif isinstance(message, State):
                         items.append(message)
-                    else:
+                    elif isinstance(message, Complete):
                         self._complete.add(message.stream)
+                    elif self._tracked is not None:
+                        self._tracked.passed_over()
             finally:
-                self._engine.put(items)
+                self._engine.put(self._planned(items))
         for plan in self._plans.values():
             plan.end()
+        if self._tracked is not None:
+            self._remove_absent(self._tracked)
 
-    def _job(self, row: Row) -> Job:
-        plan = self._plans.get(row.stream)
-        if plan is None:
-            raise _unknown_stream(row.stream, self._plans)
-        self._read[row.stream] += 1
-        return plan.job(row)
+    def _planned(self, items: Sequence[Row | State]) -> list[Job | State]:
+        """The rows as jobs, in the order in which they came among the states."""
+        if self._tracked is None:
+            return [self._plans[item.stream].job(item) if isinstance(item, Row) else item for item in items]
+        jobs = iter(self._tracked.jobs([item for item in items if isinstance(item, Row)]))
+        return [next(jobs) if isinstance(item, Row) else item for item in items]
+
+    def _remove_absent(self, tracked: Tracked) -> None:
+        """Last of all, and only where nothing else fails the sync."""
+        self._engine.drain()
+        if failure := self._settlement.at_the_end(self._read, quiet=True):
+            raise failure
+        for jobs in tracked.removals(self._complete):
+            self._engine.put(jobs)
+        self._engine.drain()
+        tracked.end()
+
+    def _taken(self) -> dict[tuple[StreamId, Action], int]:
+        """Calls that CleverPush took, but for those of which change tracking tells more closely what they did."""
+        if self._tracked is None:
+            return dict(self._dispatcher.taken)
+        puts = {plan.object.actions[0] for plan in self._plans.values() if plan.object.pair is None}
+        return {(stream, a): count for (stream, a), count in self._dispatcher.taken.items() if a not in puts}
 
     def _describe(self, row: Row) -> tuple[str | None, Iterable[str]]:
         return self._plans[row.stream].identifiers(row.data)

@@ -81,6 +81,10 @@ class Complete(NamedTuple):
     stream: StreamId
 
 
+class PassedOver(NamedTuple):
+    """A line of the input that could not be told: it may have been a row of any stream."""
+
+
 class DueState(NamedTuple):
     """A state that may leave, and how many rows it confirms as delivered and as rejected."""
 
@@ -224,6 +228,7 @@ class Answer:
         named: what is at fault in the row where it is an ID that may be told, such as tags.
         ids: CleverPush's own ids of the subscriptions that a 2xx answer names.
         gone: REJECTED, since the subscription does not exist.
+        unsure: REJECTED after all tries, so that nobody knows whether one of them had its effect.
     """
 
     verdict: Verdict
@@ -239,6 +244,7 @@ class Answer:
     named: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     gone: bool = False
+    unsure: bool = False
 
 
 DELIVERED = Answer(Verdict.DELIVERED, status=200)
@@ -265,6 +271,9 @@ class Job:
         ticket: delivery's own.
         removed_by: the column that marks the row as removed; None where it is not, or where every row is removed.
         held: it waits in its lane until much of the input is known.
+        note: change tracking's own.
+        effect: what became of it, in words for the summary, where its calls do not say so.
+        is_row: a row of the input asks for it; else it is not counted among the rows.
     """
 
     stream: StreamId
@@ -277,6 +286,9 @@ class Job:
     ticket: Any = None
     removed_by: str | None = None
     held: bool = False
+    note: Any = None
+    effect: str = ""
+    is_row: bool = True
 
 
 class Pulse(NamedTuple):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from destination_cleverpush.config import load_spec
 from integration_tests.conftest import Calls
 from integration_tests.messages import catalog, record, records, stream_state
 from integration_tests.platform_double import CONNECTOR, FAILURE_TYPES, assert_absent, run_write
@@ -28,7 +28,7 @@ def test_spec_prints_the_form_as_it_is_shipped() -> None:
     done = run("spec")
     (line,) = done.stdout.splitlines()
     message = json.loads(line)
-    shipped = json.loads(files("destination_cleverpush").joinpath("spec.json").read_text(encoding="utf-8"))
+    shipped = load_spec()
     assert (done.returncode, done.stderr, message["type"]) == (0, "", "SPEC")
     assert message["spec"]["connectionSpecification"] == shipped["connectionSpecification"]
     modes = ["append", "append_dedup", "overwrite", "update", "soft_delete"]

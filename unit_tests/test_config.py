@@ -49,7 +49,7 @@ def test_the_form_shows_few_fields_until_something_is_opened() -> None:
         for name, prop in SCHEMA["properties"].items()
         if name in SCHEMA["required"] or prop.get("always_show") or "oneOf" in prop
     }
-    assert shown == {"channel_id", "api_key", "object_type", "audience_mode", "rejected_records"}
+    assert shown == {"channel_id", "api_key", "object_type", "audience_mode", "change_tracking", "rejected_records"}
     groups = [prop["group"] for prop in SCHEMA["properties"].values()]
     assert [*dict.fromkeys(groups)] == [group["id"] for group in SCHEMA["groups"]]
 
@@ -60,6 +60,7 @@ def test_the_form_shows_few_fields_until_something_is_opened() -> None:
         SCHEMA["properties"],
         SCHEMA["properties"]["advanced"]["properties"],
         *(option["properties"] for option in SCHEMA["properties"]["rejected_records"]["oneOf"]),
+        *(option["properties"] for option in SCHEMA["properties"]["change_tracking"]["oneOf"]),
     ],
 )
 def test_the_form_names_its_fields_in_the_order_in_which_it_shows_them(properties: dict[str, Any]) -> None:

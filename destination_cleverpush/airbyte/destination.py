@@ -46,6 +46,7 @@ from destination_cleverpush.errors import Failure, config_error, system_error
 from destination_cleverpush.objects.activation import stream_settings
 from destination_cleverpush.objects.settings import AudienceMode, Settings
 from destination_cleverpush.sync import Sync
+from destination_cleverpush.tracking import command as tracking
 from destination_cleverpush.words import Stream, StreamId
 
 CANCEL_SECONDS = 5.0
@@ -130,6 +131,9 @@ class DestinationCleverpush(Destination):
         replay.add_arguments(
             commands.add_parser("replay", help="print stored rejected rows as Airbyte records, to be written again")
         )
+        tracking.add_arguments(
+            commands.add_parser("tracking", help="show, forget or export what change tracking remembers")
+        )
         return parser.parse_args(args)
 
     def run(self, args: list[str]) -> None:
@@ -166,7 +170,7 @@ class DestinationCleverpush(Destination):
                 _end_without_output(error.message)
             raise SystemExit(1) from None
         if failure is not None:
-            if parsed.command == "replay":  # its output is piped into write, which passes over what is no record
+            if parsed.command in ("replay", "tracking"):  # their output is no platform's
                 print(failure.message, file=sys.stderr)
             raise SystemExit(1)
 
@@ -176,6 +180,9 @@ class DestinationCleverpush(Destination):
             return
         if parsed.command == "replay":
             yield from ([line] for line in replay.run(parsed, _store_settings))
+            return
+        if parsed.command == "tracking":
+            yield from ([line] for line in _remembered(parsed))
             return
         config = _read_config(parsed.config)
         for sentence in unknown_keys(config):
@@ -200,6 +207,10 @@ class DestinationCleverpush(Destination):
         terminal = Terminal()
         logger.handlers = [TerminalHandler(terminal)]
         try:
+            if parsed.command == "tracking":
+                for line in _remembered(parsed):
+                    terminal.console.print(line, markup=False, highlight=False)
+                return 0
             raw = _read_config(parsed.config)
             for sentence in unknown_keys(raw):
                 logger.warning(sentence)
@@ -286,7 +297,7 @@ def _rehearsed(config: Config, parsed: argparse.Namespace) -> Config:
 def _sync(config: Config, streams: Sequence[Stream], plan: Path | None = None) -> Sync:
     sync = Sync(config, streams, logger, plan)
     for stream in streams:
-        if is_truncated(stream):
+        if is_truncated(stream) and config.change_tracking is None:
             _tell_truncated(stream.id, stream_settings(config.objects, stream))
     return sync
 
@@ -294,10 +305,16 @@ def _sync(config: Config, streams: Sequence[Stream], plan: Path | None = None) -
 def _tell_truncated(stream: StreamId, settings: Settings) -> None:
     if settings.audience_mode is AudienceMode.MIRROR:
         level = logging.INFO
-        advice = f"Mirror removes the rows that the column '{settings.removed_field}' marks, and no others."
+        advice = (
+            f"Mirror removes the rows that the column '{settings.removed_field}' marks, and no others; with Change "
+            "Tracking, it removes those who are absent, too."
+        )
     else:
         level = logging.WARNING
-        advice = "Use the audience sync mode Mirror to remove rows that are marked as removed."
+        advice = (
+            "Use the audience sync mode Mirror to remove rows that are marked as removed, and Change Tracking to "
+            "remove those who are absent, too."
+        )
     logger.log(
         level,
         "Stream '%s' is in overwrite mode, but nothing that is absent from the source is removed from CleverPush. %s",
@@ -335,6 +352,12 @@ def _message(parser: LineParser, message: AirbyteMessage) -> Message | None:
         return None
     dumped = cast(dict[str, Any], AirbyteMessageSerializer.dump(message))
     return parser.message(dumped, json.dumps(dumped) if message.type is Type.STATE else "")
+
+
+def _remembered(parsed: argparse.Namespace) -> Iterator[str]:
+    """What the command `tracking` prints."""
+    config = parse_config(_read_config(parsed.config))
+    return tracking.run(parsed, config.change_tracking, config.api.channel_id)
 
 
 def _store_settings(config_path: str) -> Any:

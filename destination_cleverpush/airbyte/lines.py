@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 from destination_cleverpush.airbyte.states import JSON_SPACE, STATE_BYTES, StateText
 from destination_cleverpush.errors import Failure, FailureKind
-from destination_cleverpush.words import Complete, Row, State, StreamId
+from destination_cleverpush.words import Complete, PassedOver, Row, State, StreamId
 
 _CHUNK_BYTES = 1 << 16
 _BLANKS = JSON_SPACE + "\ufeff"  # a byte order mark may begin the input
 _STATE_KINDS = frozenset({"STREAM", "GLOBAL", "LEGACY"})
 
-Message = Row | State | Complete
+Message = Row | State | Complete | PassedOver
 
 
 class UnreadableLine(Failure):
@@ -113,7 +113,7 @@ class LineParser:
             text = line.decode("utf-8").strip(_BLANKS if self._number == 1 else JSON_SPACE)
             if not text.startswith("{"):
                 self.passed_over += 1
-                return None
+                return PassedOver()
             self._has_constant = False
             message, end = self._decoder.raw_decode(text)
             if end != len(text):
@@ -122,7 +122,7 @@ class LineParser:
         except UnicodeDecodeError:
             if not line.lstrip().startswith(b"{"):
                 self.passed_over += 1
-                return None
+                return PassedOver()
             why = "it is not UTF-8"
         except json.JSONDecodeError:
             why = "it is not JSON"

@@ -152,7 +152,20 @@ class Dispatcher:
     def end_input(self) -> None:
         """No row and no state will follow."""
         self._input_ended = True
-        self._let_go()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Begin what was held; nothing is held from now on."""
+        self._holds = False
+        self._held_until = float("inf")
+        held, self._held = self._held, []
+        for name in held:
+            self._activate(name)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._rows
 
     @property
     def full(self) -> bool:
@@ -224,7 +237,7 @@ class Dispatcher:
         if self._held and self._held_until == float("inf"):
             self._held_until = now + self._bounds.longest_held_seconds
         if now >= self._held_until:
-            self._let_go()
+            self.let_go()
         left = self._judgement.patience_ends() - now
         if left <= 0:
             self.fail(
@@ -301,7 +314,7 @@ class Dispatcher:
             if lane[0].held and self._holds:
                 self._held.append(name)
                 if len(self._held) >= self._bounds.most_held:
-                    self._let_go()
+                    self.let_go()
                 return
             if (operation := self._advance(lane[0], None)) is not None:
                 self._ready.append(Attempt(lane[0].stream, lane[0], operation))
@@ -360,14 +373,6 @@ class Dispatcher:
         self.calls[attempt.stream] -= 1
         if attempt.job is not None:
             attempt.job.attempts -= 1
-
-    def _let_go(self) -> None:
-        """Begin what was held; nothing is held from now on."""
-        self._holds = False
-        self._held_until = float("inf")
-        held, self._held = self._held, []
-        for name in held:
-            self._activate(name)
 
     def _settle(self, job: Job) -> None:
         self._unreleased += 1
@@ -465,7 +470,7 @@ class Dispatcher:
             self._retry(attempt, answer, now)
             return
         often = f"{answer.summary} {_times(attempt.failures)} for this row"
-        self._done(attempt, Answer(Verdict.REJECTED, answer.reason, often, answer.status, answer.words))
+        self._done(attempt, Answer(Verdict.REJECTED, answer.reason, often, answer.status, answer.words, unsure=True))
 
     def _outage(self, answer: Answer, seconds: float) -> None:
         """Nothing got through for long: an outage, unless there is but one row, and nothing that could tell.
@@ -498,7 +503,7 @@ class Dispatcher:
         self._judgement.answered(now, 0)
         attempt = heapq.heappop(self._delayed)[2]
         often = f"{last.summary} {_times(attempt.failures)} for this row, while the channel could be read"
-        self._done(attempt, Answer(Verdict.REJECTED, last.reason, often, last.status, last.words))
+        self._done(attempt, Answer(Verdict.REJECTED, last.reason, often, last.status, last.words, unsure=True))
 
 
 def _refuse(job: Job, answer: Answer) -> None:

@@ -96,6 +96,19 @@ class Engine:
             if self.dispatcher.has_news:
                 self._bell()
 
+    def drain(self) -> None:
+        """Wait until all that was put is settled and released; for the feed, before it goes on with what follows.
+
+        Raises:
+            Stopped: the sync has failed or is closing.
+        """
+        with self.locked:
+            self.dispatcher.let_go()
+            self._changed()
+            self._room.wait_for(lambda: self.dispatcher.is_empty or self._ending)
+            if self._ending:
+                raise Stopped
+
     def stop(self, failure: Failure, grace_seconds: float | None = None) -> None:
         """End the sync with a failure: nothing more is started, and what is in flight has `grace_seconds` to end."""
         with self.locked:

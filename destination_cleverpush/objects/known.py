@@ -57,6 +57,11 @@ class Known:
             return found[0] if len(found) == 1 else None
         return found
 
+    def any(self, own: str) -> tuple[str, ...]:
+        """Those of a person's subscriptions that are known."""
+        found = self._find(own)
+        return (found,) if isinstance(found, str) else found or ()
+
     def found(self, own: str, natives: tuple[str, ...]) -> None:
         """A look-up has found these, and no others."""
         self._keep(own, natives)

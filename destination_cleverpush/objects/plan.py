@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.objects.activation import stream_settings, tell_ignored
@@ -24,8 +24,8 @@ from destination_cleverpush.objects.reasons import (
     UNCLEAR_REMOVED_MARKER,
 )
 from destination_cleverpush.objects.scripts import by_native_id, by_own_id
-from destination_cleverpush.objects.settings import AudienceMode, Settings
-from destination_cleverpush.objects.shape import IdKind
+from destination_cleverpush.objects.settings import AudienceMode, Settings, SubscriptionIdKind
+from destination_cleverpush.objects.shape import Fields, IdKind
 from destination_cleverpush.objects.table import OBJECTS
 from destination_cleverpush.words import (
     NOTHING_READ,
@@ -48,6 +48,27 @@ _ONLY_THE_KEY = (
 )
 
 
+class Draft(NamedTuple):
+    """What a row asks for.
+
+    Attributes:
+        refusal: why it cannot be sent, None where it can.
+        who: whom it means; None where that is not known.
+        operations: the calls that it asks for, without a subscription.
+        removes: they remove.
+        removed_by: the column that marks the row as removed.
+        needs_call: False where it is marked as removed, in a mode that removes nobody.
+    """
+
+    row: Row
+    refusal: Answer | None = None
+    who: Who | None = None
+    operations: Sequence[Operation] = ()
+    removes: bool = False
+    removed_by: str | None = None
+    needs_call: bool = True
+
+
 class StreamPlan:
     """What becomes of the rows of one stream.
 
@@ -65,11 +86,11 @@ class StreamPlan:
         self, settings: Settings, stream: Stream, tell: Tell, now: Clock, *, identities: Identities, channel: Channel
     ) -> None:
         self.stream = stream.id
-        self._settings = settings
-        self._object = OBJECTS[settings.object_type]
+        self.settings = settings
+        self.object = OBJECTS[settings.object_type]
         lists = wanted_lists(settings)
         attributes = channel.attributes if "attributes" in lists else None
-        self._mapper = RowMapper(settings, self._object.known_fields, stream.schema, attributes)
+        self._mapper = RowMapper(settings, self.object.known_fields, stream.schema, attributes)
         self._listed_fields = [
             (field, listed)
             for field, listed in listed_fields(channel, by_name=settings.tags_are_names, tell=tell).items()
@@ -82,10 +103,10 @@ class StreamPlan:
         self._identities = identities
         self._names_user = any(m.destination == "user_id" for m in settings.field_mapping)
         self._unclear_told = False
-        required = required_fields(settings, self._object)
+        required = required_fields(settings, self.object)
         self._notices = ColumnNotices(settings, stream, required, self._mapper.columns, tell)
         self._notices.taken(self._mapper.taken)
-        self._missing = AttributeNotices(stream.id, settings, self._object.known_fields, attributes, tell)
+        self._missing = AttributeNotices(stream.id, settings, self.object.known_fields, attributes, tell)
         if self._mapper.columns.names:
             self._missing.begin(self._mapper.unmapped)
 
@@ -94,10 +115,11 @@ class StreamPlan:
         """Whether the stream has a column for CleverPush's own ID beside that of `subscription_id`."""
         return "cleverpush_id" in self._mapper.filled
 
-    def job(self, row: Row) -> Job:
-        """The row as a job: its calls, or none where it is removed and that costs no call, or the refusal."""
+    def draft(self, row: Row) -> Draft:
+        """What the row asks for, or why it cannot be sent."""
         removed_by = None
-        mode = self._settings.audience_mode
+        who = None
+        mode = self.settings.audience_mode
         self._guard.rows += 1
         layout = self._mapper.layout(row.data)
         self._notices.row(self._mapper.taken)
@@ -105,35 +127,50 @@ class StreamPlan:
         try:
             if mode is not AudienceMode.REMOVE:
                 removed_by = self._removed_by(layout, row.data)
-                if removed_by is not None and mode is not AudienceMode.MIRROR:
-                    return Job(row.stream, "", None, row, row.size, removed_by=removed_by)
-            fields = layout.fields(row.data)
             removes = removed_by is not None or mode is AudienceMode.REMOVE
-            call = self._object.remove_id if removes else self._object.put_id
-            who = whom(
-                fields,
-                self._settings.subscription_id_kind,
-                call,
-                gives_both=self.gives_both_ids,
-                names_user=self._names_user,
-            )
+            call = self.object.remove_id if removes else self.object.put_id
+            fields = layout.fields(row.data)
+            if removed_by is not None and mode is not AudienceMode.MIRROR:
+                return Draft(row, who=self._seen(fields), removes=True, removed_by=removed_by, needs_call=False)
+            who = self._whom(fields, call)
             for field, listed in self._listed_fields:
                 if field in fields:
                     fields[field] = listed.ids(fields[field])
-            operations = (self._object.remove if removes else self._object.put)(fields, self._settings)
+            operations = (self.object.remove if removes else self.object.put)(fields, self.settings)
         except RowRejected as rejected:
             sentence = self._explained(rejected, removed_by)
             refusal = Answer(Verdict.REJECTED, rejected.reason, sentence, named=rejected.named)
-            return Job(row.stream, "", None, row, row.size, refusal, removed_by=removed_by)
-        script = self._script(who, call, operations, removes=removes)
-        if removed_by is None:
-            return Job(row.stream, who.lane, script, row, row.size)
-        # The source itself says what it deleted: nothing in its own column can have been mistaken.
-        held = not is_airbytes_marker(removed_by)
-        if held:
-            self._guard.marked += 1
-            script = self._guard.watch(script, removed_by)
-        return Job(row.stream, who.lane, script, row, row.size, removed_by=removed_by, held=held)
+            return Draft(row, refusal=refusal, who=who or self._seen(layout.fields(row.data)), removed_by=removed_by)
+        return Draft(row, who=who, operations=operations, removes=removes, removed_by=removed_by)
+
+    def job(self, row: Row) -> Job:
+        """The row as a job: its calls, or none where it is removed and that costs no call, or the refusal."""
+        draft = self.draft(row)
+        if draft.who is None or draft.refusal is not None or not draft.needs_call:
+            return Job(row.stream, "", None, row, row.size, draft.refusal, removed_by=draft.removed_by)
+        script = self.script(draft)
+        held = self.is_guarded(draft)
+        return Job(
+            row.stream,
+            draft.who.lane,
+            self.guarded(draft, script) if held else script,
+            row,
+            row.size,
+            removed_by=draft.removed_by,
+            held=held,
+        )
+
+    def is_guarded(self, draft: Draft) -> bool:
+        """Whether the removal that the row asks for is to be judged before it is believed.
+
+        The source itself says what it deleted: nothing in its own column can have been mistaken.
+        """
+        return draft.removed_by is not None and not is_airbytes_marker(draft.removed_by)
+
+    def guarded(self, draft: Draft, script: Script) -> Script:
+        """The script of a marked row, under the guard on removals."""
+        self._guard.marked += 1
+        return self._guard.watch(script, draft.removed_by or "")
 
     def identifiers(self, data: Mapping[str, Any]) -> tuple[str | None, list[str]]:
         """The row's subscription ID, None where it has none that can be used, and which texts of the row may be told.
@@ -141,13 +178,39 @@ class StreamPlan:
         These are the names of its fields, and the values of those that hold IDs.
         """
         fields = self._mapper.fields(data)
-        told = [str(fields[name])[:_LONGEST_IDENTIFIER] for name in self._object.told_fields if name in fields]
+        told = [str(fields[name])[:_LONGEST_IDENTIFIER] for name in self.object.told_fields if name in fields]
         return shown(fields), [*fields, *told]
+
+    @property
+    def population(self) -> tuple[str, str]:
+        """What the rows' members are told by: the kind of their IDs, and the mapping that their IDs come from."""
+        settings = self.settings
+        source = next((m.source for m in settings.field_mapping if m.destination == "subscription_id"), "")
+        kind = settings.subscription_id_kind
+        own = kind is not SubscriptionIdKind.NATIVE and (
+            self.object.put_id is IdKind.EXTERNAL or kind is SubscriptionIdKind.EXTERNAL or self.gives_both_ids
+        )
+        return "own" if own else "native", f"{kind.value} {source}".rstrip()
+
+    def member_id(self, who: Who) -> str:
+        """The ID by which the row's member is remembered, of the kind that :attr:`population` says."""
+        if self.settings.subscription_id_kind is SubscriptionIdKind.NATIVE:
+            return who.native or who.lane
+        return who.lane
+
+    def removal(self, tags: Sequence[str]) -> list[Operation]:
+        """The calls that take a member away, or these of its tags where it is had in pairs."""
+        return self.object.remove({"tags": list(tags)} if self.object.pair else {}, self.settings)
+
+    def nulls(self, row: Row) -> set[str]:
+        """The fields that a column fills and that are null in this row."""
+        layout = self._mapper.layout(row.data)
+        return {field for _, field, _ in layout.steps}.difference(layout.fields(row.data))
 
     @property
     def described(self) -> str:
         """What becomes of the stream's rows, in a sentence: object, mode, and which columns become what."""
-        settings = self._settings
+        settings = self.settings
         mode = "update" if settings.only_existing else settings.audience_mode.value
         marker = "" if settings.audience_mode is AudienceMode.REMOVE else f"; removed by '{settings.removed_field}'"
         return f"Stream '{self.stream}' to {settings.object_type}, mode {mode}: {self._mapper.described}{marker}."
@@ -157,8 +220,19 @@ class StreamPlan:
         self._notices.end()
         self._missing.end()
 
-    def _script(self, who: Who, call: IdKind, operations: list[Operation], *, removes: bool) -> Script:
-        if call is IdKind.EXTERNAL and (removes or not self._settings.only_existing):
+    def script(self, draft: Draft, operations: Sequence[Operation] | None = None, who: Who | None = None) -> Script:
+        """The calls that a draft without a refusal asks for.
+
+        Args:
+            operations: some of the draft's, None for all.
+            who: whom they mean, where that is known better than the row tells.
+        """
+        operations = draft.operations if operations is None else operations
+        who = who or draft.who
+        assert who is not None
+        removes = draft.removes
+        call = self.object.remove_id if removes else self.object.put_id
+        if call is IdKind.EXTERNAL and (removes or not self.settings.only_existing):
             return by_own_id(operations, who, self._identities, self.stream)
         return by_native_id(
             operations,
@@ -166,7 +240,23 @@ class StreamPlan:
             self._identities,
             self.stream,
             removes=removes,
-            absent_is_removed=self._object.absent_is_removed,
+            absent_is_removed=self.object.absent_is_removed,
+        )
+
+    def _seen(self, fields: Fields) -> Who | None:
+        """Whom a row without a call means, None where nobody can tell."""
+        try:
+            return self._whom(fields, self.object.put_id)
+        except RowRejected:
+            return None
+
+    def _whom(self, fields: Fields, call: IdKind) -> Who:
+        return whom(
+            fields,
+            self.settings.subscription_id_kind,
+            call,
+            gives_both=self.gives_both_ids,
+            names_user=self._names_user,
         )
 
     def _removed_by(self, layout: Layout, data: Mapping[str, Any]) -> str | None:
@@ -197,7 +287,7 @@ class StreamPlan:
             or_key = ", or map the primary key to subscription_id" if rejected.reason is MISSING_SUBSCRIPTION_ID else ""
             return f"{sentence}{_ONLY_THE_KEY}{or_key}."
         if rejected.reason is INVALID_VALUE:
-            for mapping in self._settings.field_mapping:
+            for mapping in self.settings.field_mapping:
                 if mapping.source != mapping.destination and sentence.startswith(f"{mapping.destination} "):
                     return f"{sentence} It is filled by the column '{mapping.source}'."
         return sentence
@@ -219,6 +309,7 @@ def plan_streams(
     *,
     identities: Identities | None = None,
     channel: Channel = NOTHING_READ,
+    remembers: bool = False,
 ) -> dict[StreamId, StreamPlan]:
     """One plan per stream.
 
@@ -226,6 +317,7 @@ def plan_streams(
         tell: takes what the user should know, each once per stream: before the first row, or at the row that shows it.
         identities: what the sync knows of IDs, the same for all streams.
         channel: what exists in the channel, as far as :func:`wanted_lists` asks for it.
+        remembers: change tracking knows which subscription is whose.
 
     Raises:
         Failure: `config_error`: the field mapping cannot work, or not with the stream's schema, or the object that the
@@ -241,7 +333,7 @@ def plan_streams(
         )
         for stream in streams
     }
-    _tell_mixed_ids(settings, all(plan.gives_both_ids for plan in plans.values()), tell)
+    _tell_mixed_ids(settings, remembers or all(plan.gives_both_ids for plan in plans.values()), tell)
     return plans
 
 
@@ -268,14 +360,17 @@ def lists_of_streams(settings: Settings, streams: Sequence[Stream]) -> tuple[set
     return set().union(*map(wanted_lists, found)), set().union(*map(needed_lists, found))
 
 
-def check_mapping(settings: Settings, tell: Tell = _ignore) -> None:
+def check_mapping(settings: Settings, tell: Tell = _ignore, *, remembers: bool = False) -> None:
     """Fail before the first row where no row could ever be complete, and tell what is likely to be wrong.
+
+    Args:
+        remembers: as in :func:`plan_streams`.
 
     Raises:
         Failure: `config_error` that names the missing destination field.
     """
     _check_required(settings)
-    _tell_mixed_ids(settings, any(m.destination == "cleverpush_id" for m in settings.field_mapping), tell)
+    _tell_mixed_ids(settings, remembers or any(m.destination == "cleverpush_id" for m in settings.field_mapping), tell)
 
 
 def _tell_mixed_ids(settings: Settings, gives_both: bool, tell: Tell) -> None:

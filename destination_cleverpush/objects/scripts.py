@@ -38,13 +38,13 @@ def _one_by_own_id(operation: Operation, who: Who, identities: Identities, strea
     native = who.native or (identities.to_send_along(own) if own else None)
     if native is not None:
         may_be_gone = own is not None and kind is not SubscriptionIdKind.NATIVE
-        answer = yield _named(operation, native, own, Tolerance.GONE if may_be_gone else Tolerance.NOTHING)
+        answer = yield named(operation, native, own, Tolerance.GONE if may_be_gone else Tolerance.NOTHING)
         if own is None or not (may_be_gone and answer.gone):
             return
         identities.known.forget(own, native)
     assert own is not None
     before = identities.known.one(own)
-    answer = yield _named(operation, None, own)
+    answer = yield named(operation, None, own)
     if answer.verdict is not Verdict.DELIVERED or not answer.ids:
         return
     now = answer.ids[0]
@@ -55,13 +55,13 @@ def _one_by_own_id(operation: Operation, who: Who, identities: Identities, strea
         identities.same(own)
     elif before is not None:
         # Does the first still exist? An update of it that changes nothing says so.
-        answer = yield _named(Operation(operation.action, {}), before, own, Tolerance.ANYTHING)
+        answer = yield named(Operation(operation.action, {}), before, own, Tolerance.ANYTHING)
         if answer.verdict is Verdict.DELIVERED:
             identities.copied(own)
         else:
             identities.reinstalled(own, stream)
     elif identities.is_first():
-        answer = yield _look_up(own, Tolerance.ANYTHING)
+        answer = yield look_up(own, Tolerance.ANYTHING)
         if answer.verdict is Verdict.DELIVERED and answer.ids and now not in answer.ids:
             identities.copied(own)
 
@@ -100,7 +100,7 @@ def by_native_id(
     left = len(natives)
     for native in natives:
         for operation in operations:
-            answer = yield _named(operation, native, None, tolerates)
+            answer = yield named(operation, native, None, tolerates)
             if answer.gone:
                 left -= 1
                 if who.own:
@@ -118,7 +118,7 @@ def _all_of(own: str, identities: Identities) -> Generator[Operation, Answer, tu
     """All subscriptions of a person; None where the look-up was refused."""
     natives = identities.known.all(own)
     if natives is None:
-        answer = yield _look_up(own)
+        answer = yield look_up(own)
         if answer.verdict is not Verdict.DELIVERED:
             return None
         natives = answer.ids
@@ -128,7 +128,7 @@ def _all_of(own: str, identities: Identities) -> Generator[Operation, Answer, tu
 
 def _is_it_the_users(given: str, stream: StreamId) -> Script:
     """End the sync where an ID that CleverPush does not have is the user's own ID of somebody."""
-    answer = yield _look_up(given, Tolerance.ANYTHING)
+    answer = yield look_up(given, Tolerance.ANYTHING)
     if answer.verdict is Verdict.DELIVERED and answer.ids:
         raise config_error(
             f"The subscription_id of stream '{stream}' holds IDs of your own where CleverPush's are needed: CleverPush "
@@ -137,11 +137,12 @@ def _is_it_the_users(given: str, stream: StreamId) -> Script:
         )
 
 
-def _look_up(own: str, tolerates: Tolerance = Tolerance.NOTHING) -> Operation:
+def look_up(own: str, tolerates: Tolerance = Tolerance.NOTHING) -> Operation:
+    """The call that finds all subscriptions of a person by the user's own ID."""
     return Operation(LOOK_UP, {"attributeId": "user_id", "attribute_value": own}, tolerates)
 
 
-def _named(
+def named(
     operation: Operation, native: str | None, own: str | None, tolerates: Tolerance = Tolerance.NOTHING
 ) -> Operation:
     """An operation, with the subscription that it is meant for."""

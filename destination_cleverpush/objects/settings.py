@@ -49,6 +49,7 @@ class Settings:
         removed_values: where given, these values of the removed marker, in any case, mean removed, and no others do.
         subscription_id_kind: what `subscription_id` is.
         mapped_by_platform: columns have the fields' names already, and a removed marker only if one was mapped.
+        row_lists_all_tags: a tag that a row does not name is one that its subscription has no more.
         only_existing: subscriptions that the channel does not have are not created.
     """
 
@@ -64,3 +65,4 @@ class Settings:
     mapped_by_platform: bool = False
     only_existing: bool = False
     tags_are_names: bool = False
+    row_lists_all_tags: bool = False

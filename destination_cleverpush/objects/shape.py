@@ -41,6 +41,8 @@ class CleverPushObject:
         absent_is_removed: where there is no such subscription, there is nothing to remove; else the row is rejected.
         has_attributes: fields of other names are custom attributes; else they are not looked at.
         can_update: rows can be kept to subscriptions that the channel has already.
+        pair: what of an operation's payload a subscription can have several of, such as `tagId`; None: it is had whole.
+        clear: the call that empties a custom attribute; None where there are none.
     """
 
     name: str
@@ -57,3 +59,5 @@ class CleverPushObject:
     absent_is_removed: bool = False
     has_attributes: bool = False
     can_update: bool = False
+    pair: str | None = None
+    clear: Action | None = None

@@ -16,6 +16,7 @@ SYNC = Action(
     done="created or updated",
 )
 UNSUBSCRIBE = Action("unsubscribe", {"plain": "/subscription/unsubscribe"}, done="unsubscribed")
+CLEAR_ATTRIBUTE = Action("clear_attribute", {"plain": "/subscription/attribute/clear"}, done="attributes cleared")
 
 _WIRE_NAMES = {
     "email": "emailAddress",
@@ -76,4 +77,5 @@ OBJECT = CleverPushObject(
     absent_is_removed=True,
     has_attributes=True,
     can_update=True,
+    clear=CLEAR_ATTRIBUTE,
 )

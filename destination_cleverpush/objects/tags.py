@@ -22,12 +22,14 @@ REMOVE_TAG = Action(
 )
 
 
-def put(fields: Fields, settings: Settings) -> list[Operation]:  # noqa: ARG001
-    """Add each of the row's tags to the subscription.
+def put(fields: Fields, settings: Settings) -> list[Operation]:
+    """Add each of the row's tags to the subscription. Where a row lists all of them, an empty list says "none".
 
     Raises:
         RowRejected: no tags, or tags that are not plain values.
     """
+    if settings.row_lists_all_tags and fields.get("tags") in ([], "[]"):
+        return []
     return _each(ADD_TAG, fields)
 
 
@@ -59,4 +61,5 @@ OBJECT = CleverPushObject(
     actions=(ADD_TAG, REMOVE_TAG),
     put=put,
     remove=remove,
+    pair="tagId",
 )

@@ -13,15 +13,21 @@ _MOST_REFUSED = 1_000
 
 @dataclass(slots=True)
 class StreamCounts:
-    """Rows of one stream. `without_call` are those of the delivered ones that needed no call.
+    """Rows of one stream.
 
-    `refused` counts rejected rows by what of them was refused, such as an attribute or a tag.
+    Attributes:
+        without_call: delivered rows that needed no call.
+        told: those among them of which `effects` tell why.
+        refused: rejected rows by what of them was refused, such as an attribute or a tag.
+        effects: what became of rows, and of what no row asked for, in words.
     """
 
     delivered: int = 0
     without_call: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     refused: Counter[tuple[Reason, str]] = field(default_factory=Counter)
+    effects: Counter[str] = field(default_factory=Counter)
+    told: int = 0
 
     @property
     def settled(self) -> int:
@@ -41,10 +47,15 @@ class Counts:
             counts = self.streams.get(job.stream)
             if counts is None:
                 counts = self.streams[job.stream] = StreamCounts()
+            if job.effect:
+                counts.effects[job.effect] += 1
+            if not job.is_row:
+                continue
             if job.refusal is None:
                 counts.delivered += 1
                 if not job.attempts:
                     counts.without_call += 1
+                    counts.told += bool(job.effect)
             elif job.refusal.reason is not None:
                 counts.rejected[job.refusal.reason] += 1
 
@@ -72,4 +83,6 @@ def total(streams: Mapping[StreamId, StreamCounts]) -> StreamCounts:
         sum(counts.without_call for counts in streams.values()),
         sum((counts.rejected for counts in streams.values()), start=Counter()),
         sum((counts.refused for counts in streams.values()), start=Counter()),
+        sum((counts.effects for counts in streams.values()), start=Counter()),
+        sum(counts.told for counts in streams.values()),
     )

@@ -58,10 +58,11 @@ class Progress:
         if news == self._told and not waits:
             return
         self._logger.info(
-            "Progress: %d rows read, %d delivered, %d rejected; %.0f calls per second, %d in flight (limit %d), "
+            "Progress: %d rows read, %d delivered%s, %d rejected; %.0f calls per second, %d in flight (limit %d), "
             "%d retries, throttled for %.0f s.%s",
             read,
             counts.delivered,
+            f" ({_named(counts.effects)})" if counts.effects else "",
             counts.rejected.total(),
             (pulse.calls - self._calls) / max(now - self._at, 0.001),
             pulse.in_flight,
@@ -117,8 +118,9 @@ def summarise(
             "would be delivered" if dry else "delivered",
             _by_effect(
                 {a.done: n for (of, a), n in taken.items() if of == stream}
-                | {what: n for (of, what), n in besides.items() if of == stream},
-                c.without_call,
+                | {what: n for (of, what), n in besides.items() if of == stream}
+                | dict(c.effects),
+                c.without_call - c.told,
             ),
             c.rejected.total(),
             _by_reason(Counter({reason.code: count for reason, count in c.rejected.items()})),
@@ -195,11 +197,13 @@ def _number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
-def _by_effect(done: Mapping[str, int], left_alone: int) -> str:
-    told = [f"{count} {what}" for what, count in done.items()]
-    if left_alone:
-        told.append(f"{left_alone} needed no call")
-    return f" ({', '.join(told)})" if told else ""
+def _by_effect(done: dict[str, int], left_alone: int) -> str:
+    told = _named(done | ({"needed no call": left_alone} if left_alone else {}))
+    return f" ({told})" if told else ""
+
+
+def _named(done: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in done.items())
 
 
 def _by_reason(rejected: Counter[str]) -> str:

@@ -127,9 +127,13 @@ class Settlement:
         for keeper in self._keepers:
             keeper.hurry(seconds)
 
-    def at_the_end(self, read: Mapping[StreamId, int]) -> Failure | None:
-        """What the rejected rows mean for a sync that nothing else failed, given how many rows were read."""
-        for warning in self._policy.warnings(self.counts.streams, read):
+    def at_the_end(self, read: Mapping[StreamId, int], *, quiet: bool = False) -> Failure | None:
+        """What the rejected rows mean for a sync that nothing else failed, given how many rows were read.
+
+        Args:
+            quiet: do not tell what does not fail it.
+        """
+        for warning in () if quiet else self._policy.warnings(self.counts.streams, read):
             self._logger.warning(warning)
         return self._policy.at_the_end(self.counts.streams, read)
 
@@ -198,7 +202,7 @@ class Settlement:
 
     def _take(self, jobs: list[Job], valve: Valve) -> list[Job]:
         self.counts.add(jobs)
-        outcomes = [(job, None if job.refusal is None else self._rejected(job)) for job in jobs]
+        outcomes = [(job, self._rejected(job) if job.refusal is not None and job.is_row else None) for job in jobs]
         for job, rejected in outcomes:
             if rejected is not None and (failure := self._policy.after_rejection(rejected)):
                 valve.stop(failure)

@@ -16,7 +16,7 @@ stored, and an email address that serves as `subscription_id` is one.
 | `database`, `changes` | SQLite; what one commit changes, also as bytes |
 | `care` | open, probe, show, forget, export |
 
-How it is wired:
+How it is used (`destination_cleverpush.tracked`):
 
 1. Start: `place = open_place(settings, channel)`, `memory = Memory(place, today, sync_id)`; tell `memory.lost`; for
    each stream of the catalog `open_stream(...)`, and tell what it returns; tell `left_out()`.

@@ -5,32 +5,42 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from destination_cleverpush.errors import config_error
-from destination_cleverpush.storage.local import local_failure
+from destination_cleverpush.storage.local import ephemeral_warning, local_failure
 from destination_cleverpush.storage.objects import CHECK_PATIENCE, SYNC_PATIENCE, Conflict, Objects, open_objects
 from destination_cleverpush.storage.settings import LocalSettings
 from destination_cleverpush.tracking.changes import Changes
+from destination_cleverpush.tracking.database import Database
 from destination_cleverpush.tracking.entries import MEMBERS, Standing, as_text
 from destination_cleverpush.tracking.memory import About, decode_about
-from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, Place
+from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, Place, about, label
 from destination_cleverpush.tracking.settings import Settings
 from destination_cleverpush.words import StreamId
 
 
 def open_place(
-    settings: Settings, channel: str, *, patience: timedelta = SYNC_PATIENCE, wait_seconds: float = LOCK_WAIT_SECONDS
+    settings: Settings,
+    channel: str,
+    *,
+    patience: timedelta = SYNC_PATIENCE,
+    wait_seconds: float = LOCK_WAIT_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Place:
     """The memory that the settings name, held until it is closed.
 
     Args:
         patience: how long a request to a cloud store may be tried again.
         wait_seconds: for another sync to end.
+        sleep: waits; what it raises is raised.
 
     Raises:
         Failure: `config_error`, or `transient_error`: the store fails, or another sync holds the memory.
@@ -38,11 +48,61 @@ def open_place(
     if isinstance(settings.storage, LocalSettings):
         from destination_cleverpush.tracking.local import LocalPlace  # noqa: PLC0415
 
-        return LocalPlace(settings.storage, settings.name, channel, wait_seconds=wait_seconds)
+        return LocalPlace(settings.storage, settings.name, channel, wait_seconds=wait_seconds, sleep=sleep)
     from destination_cleverpush.tracking.remote import RemotePlace  # noqa: PLC0415
 
     objects = open_objects(settings.storage, NAME, patience)
-    return RemotePlace(objects, settings.name, channel, wait_seconds=wait_seconds)
+    return RemotePlace(objects, settings.name, channel, wait_seconds=wait_seconds, sleep=sleep)
+
+
+class _Copy:
+    """A copy of a memory, that is gone when it is closed: nothing that is told to it lasts."""
+
+    def __init__(self, original: Place | None, about_: Mapping[str, str]) -> None:
+        self._folder = tempfile.mkdtemp(prefix="change-tracking-")
+        file = Path(self._folder, "copy.db")
+        self.lost = "" if original is None else original.lost
+        self.new = original is None or original.new
+        if original is not None:
+            original.database.copy_to(file)
+        self.database = Database(file, about_, durable=False)
+
+    def commit(self, changes: Changes) -> None:
+        self.database.apply(changes)
+
+    def close(self) -> None:
+        self.database.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def size(self) -> int:
+        return self.database.size
+
+
+def open_copy(settings: Settings, channel: str, *, sleep: Callable[[float], None] = time.sleep) -> Place:
+    """A copy of the memory that the settings name, for a dry run. Where there is none, none is made.
+
+    Raises:
+        Failure: as :func:`open_place`.
+    """
+    original = open_place(settings, channel, sleep=sleep) if exists(settings, channel) else None
+    try:
+        return _Copy(original, about(settings.name, channel))
+    finally:
+        if original is not None:
+            original.close()
+
+
+def exists(settings: Settings, channel: str) -> bool:
+    """Whether anything is stored under this name.
+
+    Raises:
+        Failure: the store fails.
+    """
+    name = label(settings.name, channel)
+    if isinstance(settings.storage, LocalSettings):
+        return Path(settings.storage.destination_path, f"{name}.db").exists()
+    return open_objects(settings.storage, NAME, CHECK_PATIENCE).find(f"{name}/manifest") is not None
 
 
 def probe(settings: Settings, patience: timedelta = CHECK_PATIENCE) -> None:
@@ -56,6 +116,12 @@ def probe(settings: Settings, patience: timedelta = CHECK_PATIENCE) -> None:
         _probe_directory(settings.storage.destination_path, name)
     else:
         _probe_store(open_objects(settings.storage, NAME, patience), name)
+
+
+def ephemeral(settings: Settings) -> str | None:
+    """What to tell the user where the memory would not last, in a container that is thrown away."""
+    place = settings.storage
+    return ephemeral_warning(place.destination_path, NAME) if isinstance(place, LocalSettings) else None
 
 
 class StreamReport(NamedTuple):

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from destination_cleverpush.errors import Failure, system_error, transient_error
 from destination_cleverpush.tracking.entries import Member
-from destination_cleverpush.tracking.memory import Memory
+from destination_cleverpush.tracking.memory import Memory, Removal
 from destination_cleverpush.tracking.place import NAME
-from destination_cleverpush.words import Job
+from destination_cleverpush.words import Job, RejectedRow
 
-LOCAL_FLUSH_SECONDS = 0.2
-REMOTE_FLUSH_SECONDS = 2.0
-_JOBS_PER_COMMIT = 20_000
+FLUSH_SECONDS = 0.2
+_JOBS_PER_COMMIT = 4_000
+"""Less than half of the rows that may be on their way: while some are stored, others gather."""
+
+
+@dataclass(slots=True, eq=False)
+class Note:
+    """What change tracking knows of a job.
+
+    Attributes:
+        member: whom its row means; None where nobody can tell.
+        noted: it was told to :meth:`.memory.Memory.note_in_doubt`.
+        removed: members (tags: pairs) that it began to remove since its row is marked.
+        removal: for a job that no row asks for: whom it removes.
+        done: the removal was made, or there was nothing to remove.
+    """
+
+    member: Member | None = None
+    noted: bool = False
+    removed: int = 0
+    removal: Removal | None = None
+    done: bool = False
 
 
 class Committer:
     """Commits what settles, `flush_seconds` after the first job that waits for it, or when many wait.
+
+    It sees all jobs with a :class:`Note`, whether they changed something or not: that their rows were seen is to be
+    durable, too, before their states leave.
 
     Args:
         on_kept: called from the thread with the jobs whose rows are durable.
@@ -31,7 +54,7 @@ class Committer:
         on_kept: Callable[[list[Job]], None],
         on_failure: Callable[[Failure], None],
         *,
-        flush_seconds: float,
+        flush_seconds: float = FLUSH_SECONDS,
     ) -> None:
         self._memory = memory
         self._on_kept = on_kept
@@ -44,18 +67,25 @@ class Committer:
         self._failure: Failure | None = None
         self._deadline = float("inf")
 
-    def keep(self, jobs: Sequence[Job], members: Iterable[tuple[Member, bool]]) -> None:
-        """Take settled jobs, without waiting; each will be told as kept, or the sync has failed.
-
-        Args:
-            jobs: all of the streams that are remembered, whether they changed something or not: that they were seen is
-                to be durable too.
-            members: of those of them that were noted in doubt or made a call: see :meth:`.memory.Memory.settle`.
-        """
-        self._memory.settle(members)
+    def keep(self, outcomes: Sequence[tuple[Job, RejectedRow | None]]) -> list[Job]:
+        """Take settled jobs, without waiting. Returns those that will be told as kept, unless the sync fails."""
+        jobs: list[Job] = []
+        ended: list[tuple[Member, bool]] = []
+        for job, _ in outcomes:
+            note: Note | None = job.note
+            if note is None:
+                continue
+            jobs.append(job)
+            member = note.member
+            if member is not None and (note.noted or member.dirty):
+                ended.append((member, note.noted))
+            if note.removed:
+                self._memory.count(job.stream, removed=note.removed)
+        if ended:
+            self._memory.settle(ended)
         with self._changed:
             if not jobs or self._closing or self._failure is not None:
-                return
+                return jobs
             if self._ended:
                 self._ended = False
                 threading.Thread(target=self._run, name="change-tracking", daemon=True).start()
@@ -63,6 +93,7 @@ class Committer:
             self._waiting += jobs
             if not before or before < _JOBS_PER_COMMIT <= len(self._waiting):
                 self._changed.notify_all()
+        return jobs
 
     def close(self) -> None:
         """Commit what waits, and tell of it; the memory stays open.
@@ -90,7 +121,11 @@ class Committer:
     def _run(self) -> None:
         try:
             while jobs := self._gather():
-                self._memory.commit()
+                gone = [job.note.removal for job in jobs if job.note.done]
+                if gone:
+                    self._memory.gone(gone)
+                else:
+                    self._memory.commit()
                 self._on_kept(jobs)
         except Failure as failure:
             self._fail(failure)

@@ -41,6 +41,7 @@ CREATE TABLE entry (
     slot INTEGER NOT NULL,
     PRIMARY KEY (population, id, tag)
 ) WITHOUT ROWID;
+CREATE INDEX entry_native ON entry (native) WHERE native IS NOT NULL;
 CREATE TABLE marks (
     population INTEGER NOT NULL, chunk INTEGER NOT NULL, bits BLOB NOT NULL, PRIMARY KEY (population, chunk)
 ) WITHOUT ROWID;
@@ -204,6 +205,18 @@ class Database:
             wanted = set(natives)
             rows = run(sql, tuple(populations))
             return {(own, tag) for native, tag in rows for own in native_ids(native)} & wanted
+
+    def ids_of(self, population: int, natives: Collection[str]) -> dict[str, bytes]:
+        """The members of a population that have these of CleverPush's ids, as far as there are any."""
+        columns = "SELECT native, id FROM entry WHERE population = ? AND native IS NOT NULL AND"
+        found: list[tuple[str, bytes]] = []
+        asked = list(natives)
+        for first in range(0, len(asked), _IDS_AT_ONCE):
+            some = asked[first : first + _IDS_AT_ONCE]
+            found += self._all(f"{columns} native IN ({','.join('?' * len(some))})", population, *some)
+        found += self._all(f"{columns} native >= '[' AND native < '\\'", population)  # lists of several
+        wanted = set(natives)
+        return {own: id_ for native, id_ in found for own in native_ids(native) if own in wanted}
 
     def _all(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         with self.lock, self._telling():

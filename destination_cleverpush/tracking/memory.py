@@ -199,10 +199,11 @@ class Memory:
         marking = stream.sync_mode == "full_refresh"
         continued = is_continued(about.last, stream.generation_id, stream.sync_id)
         members = 0
-        if marking and not continued and before is not None:
+        if not (marking and continued) and before is not None:
             counts = self._database.count(number)
             members = sum(counts.get(standing, 0) for standing in MEMBERS)
-        reading = next_pass(about.last, stream.generation_id, stream.sync_id, members)
+        # A stream that is not read whole has no passes; what each sync removes is judged by itself.
+        reading = next_pass(about.last if marking else None, stream.generation_id, stream.sync_id, members)
         population = _Population(
             number, about, marking, reading, about.next_slot, cleared=marking and not continued, instead_of=instead_of
         )
@@ -317,6 +318,35 @@ class Memory:
         """The names of attributes that the bits stand for."""
         number = int.from_bytes(bits, "little")
         return [name for place, name in enumerate(self._open[stream].about.names) if number >> place & 1]
+
+    def bits_without(self, stream: StreamId, bits: bytes, names: Collection[str]) -> bytes:
+        """The bits without those that stand for these names."""
+        number = int.from_bytes(bits, "little")
+        for place, name in enumerate(self._open[stream].about.names):
+            if name in names:
+                number &= ~(1 << place)
+        return number.to_bytes((number.bit_length() + 7) // 8, "little")
+
+    def seen(self, stream: StreamId, member: Member, tags: Iterable[str]) -> set[str]:
+        """Those of a member's tags that the pass has seen; none where the stream is not read whole."""
+        population = self._open[stream]
+        if not population.marking:
+            return set()
+        slots = {tag: member.slot(tag) for tag in tags}
+        return {tag for tag, slot in slots.items() if slot < 0 or population.has_seen(slot)}
+
+    def which_are_known(self, stream: StreamId, ids: Collection[str]) -> set[str]:
+        """Those of the ids that are of members of the stream."""
+        population = self._open[stream]
+        with self._lock:
+            on_their_way = {id_ for id_ in ids if (found := population.member(id_)) is not None and found.pairs}
+            asked = [as_bytes(id_) for id_ in ids if id_ not in on_their_way]
+            return on_their_way | {as_text(id_) for id_, _, _ in self._database.find(population.number, asked)}
+
+    def ids_of(self, stream: StreamId, natives: Collection[str]) -> dict[str, str]:
+        """The stored members of the stream that have these of CleverPush's ids, as far as there are any."""
+        found = self._database.ids_of(self._open[stream].number, natives)
+        return {native: as_text(id_) for native, id_ in found.items()}
 
     def held_elsewhere(self, rows: Iterable[tuple[Member, Iterable[str]]]) -> set[tuple[Member, str]]:
         """Those members (and tags) that another stream of the catalog has too.

@@ -206,11 +206,11 @@ def exceeds_share(
         return None
     if removals <= max_removal_ratio * reading.members:
         return None
-    already = f", {reading.removed} of them removed already because their rows say so" if reading.removed else ""
+    marked = f", {reading.removed} of them because their rows say so" if reading.removed else ""
     return config_error(
-        f"Stream '{stream}': {removals} of {reading.members} {unit} would be removed{already}. That is more than the "
-        f"share that the configuration allows ({max_removal_ratio:g}), so nothing more was removed. If the source is "
-        "right, raise 'Highest Share of Removals' (max_removal_ratio) for one sync; else see what became of its rows."
+        f"Stream '{stream}': {removals} of {reading.members} {unit} would be removed{marked}. That is more than the "
+        f"share that the configuration allows ({max_removal_ratio:g}), so the sync stops here. If the source is "
+        "right, raise Highest Share of Removals (max_removal_ratio) for one sync; else see what became of its rows."
     )
 
 

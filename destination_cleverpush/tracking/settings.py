@@ -31,11 +31,12 @@ class Settings:
     null_values: Literal["keep", "clear"] = "keep"
 
 
-def parse(raw: Mapping[str, Any], field: str) -> Settings | None:
+def parse(raw: Mapping[str, Any], field: str, *, null_values: Literal["keep", "clear"] = "keep") -> Settings | None:
     """The settings in an object of the form that the spec allows; None for `storage_type` `none`.
 
     Args:
         field: the object's name in the form, for messages.
+        null_values: a field of the form beside it.
 
     Raises:
         Failure: `config_error`, for what cannot work. Names fields, never their values.
@@ -56,7 +57,7 @@ def parse(raw: Mapping[str, Any], field: str) -> Settings | None:
         name=name,
         send=_one_of(raw, field, "send", ("changes", "everything")),
         resend_after_days=days,
-        null_values=_one_of(raw, field, "null_values", ("keep", "clear")),
+        null_values=null_values,
     )
 
 

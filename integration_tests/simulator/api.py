@@ -132,6 +132,8 @@ class CleverPush:
             return "tags", self._tag_writes[path], None
         if path == "/subscription/unsubscribe":
             return "subscriptions", writes.unsubscribe, None
+        if path == "/subscription/attribute/clear":
+            return "subscriptions", writes.clear_attribute, None
         if path.startswith(_SYNC_OF_CHANNEL) and self._syncs in ("cleverpush", "both"):
             channel_id = path.removeprefix(_SYNC_OF_CHANNEL)
             if channel_id and "/" not in channel_id:

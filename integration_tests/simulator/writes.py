@@ -68,6 +68,15 @@ def remove_tag(channel: Channel, body: Mapping[str, Any], behaviour: Behaviour) 
     return {"success": True}
 
 
+def clear_attribute(channel: Channel, body: Mapping[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+    """Empty a custom attribute of the subscription with this native ID."""
+    _exactly(body, {"channelId", "subscriptionId", "attributeId"})
+    subscription, attribute = _native(channel, body, behaviour), text(body, "attributeId")
+    _attributes(channel, {"customAttributes": {attribute: ""}})
+    subscription.attributes.pop(attribute, None)
+    return {"success": True}
+
+
 def text(body: Mapping[str, Any], name: str) -> str:
     """A field that must be a text, and not an empty one."""
     value = body.get(name)

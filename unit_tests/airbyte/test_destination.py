@@ -175,7 +175,10 @@ def notices(caplog: pytest.LogCaptureFixture, configured: dict[str, Any], **fiel
 
 
 def test_overwrite_without_mirror_is_warned_of_once_per_stream(caplog: pytest.LogCaptureFixture) -> None:
-    advice = "Use the audience sync mode Mirror to remove rows that are marked as removed."
+    advice = (
+        "Use the audience sync mode Mirror to remove rows that are marked as removed, and Change Tracking to remove "
+        "those who are absent, too."
+    )
     found = notices(caplog, catalog("users", "orders", mode="overwrite"))
     assert [level for level, _ in found] == ["WARNING", "WARNING"]
     assert [notice for _, notice in found] == [
@@ -190,7 +193,8 @@ def test_overwrite_with_mirror_is_told_what_mirror_removes(caplog: pytest.LogCap
         caplog, catalog("users", mode="overwrite"), audience_mode="mirror", removed_field="gone"
     )
     assert level == "INFO"
-    assert notice.endswith("Mirror removes the rows that the column 'gone' marks, and no others.")
+    assert "Mirror removes the rows that the column 'gone' marks, and no others" in notice
+    assert notice.endswith("; with Change Tracking, it removes those who are absent, too.")
 
 
 def test_append_needs_no_notice_unless_the_generation_says_that_all_is_new(caplog: pytest.LogCaptureFixture) -> None:

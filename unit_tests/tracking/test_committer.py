@@ -9,8 +9,8 @@ import pytest
 
 from destination_cleverpush.errors import Failure, FailureKind
 from destination_cleverpush.tracking.changes import Changes
-from destination_cleverpush.tracking.committer import Committer
-from destination_cleverpush.tracking.entries import Standing
+from destination_cleverpush.tracking.committer import Committer, Note
+from destination_cleverpush.tracking.entries import Member, Standing
 from destination_cleverpush.tracking.memory import Memory
 from destination_cleverpush.words import Job, Stream, StreamId
 from unit_tests.tracking.world import SamePlace
@@ -22,6 +22,10 @@ def a_memory(place: SamePlace) -> Memory:
     memory = Memory(place)
     memory.open_stream(Stream(USERS, {}, "full_refresh", None, 1, 1, 100), "subscriptions", "own", "s")
     return memory
+
+
+def a_job(member: Member | None = None) -> Job:
+    return Job(USERS, "", None, note=Note(member, noted=member is not None))
 
 
 def test_jobs_are_told_when_they_are_durable() -> None:
@@ -41,12 +45,13 @@ def test_jobs_are_told_when_they_are_durable() -> None:
         memory.note_in_doubt([(member, ("",))])
         member.begin()
         member.took(b"1", 1, None)
-        jobs.append(Job(USERS, "", None))
-        committer.keep([jobs[-1]], [(member, True)])
+        jobs.append(a_job(member))
+        assert committer.keep([(jobs[-1], None)]) == [jobs[-1]]
+    assert committer.keep([(Job(USERS, "", None), None)]) == [], "it is of no stream that is remembered"
     committer.close()
     assert kept == jobs
     assert at_that_time[-1] == 50
-    committer.keep([Job(USERS, "", None)], [])
+    committer.keep([(a_job(), None)])
     assert kept == jobs
 
 
@@ -67,9 +72,9 @@ def test_a_failure_is_told_once_and_no_job_after_it(monkeypatch: pytest.MonkeyPa
     kept: list[list[Job]] = []
     committer = Committer(memory, kept.append, on_failure, flush_seconds=0)
     memory.meet(USERS, [("a", None)])
-    committer.keep([Job(USERS, "", None)], [])
+    committer.keep([(a_job(), None)])
     assert failed.wait(10)
-    committer.keep([Job(USERS, "", None)], [])
+    committer.keep([(a_job(), None)])
     with pytest.raises(Failure, match="disk full"):
         committer.close()
     assert (len(failures), kept) == (1, [])
@@ -82,7 +87,7 @@ def test_it_ends_in_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(place, "commit", lambda changes: go_on.wait(30))
     committer = Committer(memory, lambda jobs: None, lambda failure: None, flush_seconds=0)
     memory.meet(USERS, [("a", None)])
-    committer.keep([Job(USERS, "", None)], [])
+    committer.keep([(a_job(), None)])
     committer.hurry(0.05)
     with pytest.raises(Failure, match="in time"):
         committer.close()
