@@ -14,7 +14,7 @@ DEMO := build/demo
 SUPPLY_CHAIN := build/supply-chain
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-rejected crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-rejected test-refreshes crash-test bench audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -103,6 +103,9 @@ test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refu
 
 crash-test: $(STAMP) ## kill the connector over and over, and see that nothing is lost
 	$(VENV)/python -m tools.crash
+
+test-refreshes: $(STAMP) ## refresh 50,000 rows five times with change tracking, with ten kills, by both objects and kinds of ID
+	$(VENV)/python -m tools.refreshes
 
 bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
 	$(VENV)/python -m tools.bench

@@ -13,6 +13,7 @@ import pytest
 from integration_tests.messages import Message, Row, catalog, record, records, stream, stream_state
 from integration_tests.platform_double import AIRBYTE, PIPE, PYAIRBYTE, WriteResult, run_check, run_write
 from integration_tests.simulator.process import Simulator, start_simulator
+from tools.refreshes import KINDS, OBJECTS, Refreshes, run
 
 TAGS = ["vip", "news", "churn"]
 ATTRIBUTES = ["user_id", "tier", "city"]
@@ -48,7 +49,7 @@ class Mirror:
         self, *rows: Row, catalog_: Message | None = None, lines: Sequence[Any] = (), **options: Any
     ) -> WriteResult:
         self.number += 1
-        ids = {"generation_id": self.number, "sync_id": 100 + self.number}
+        ids: dict[str, Any] = {"generation_id": self.number, "sync_id": 100 + self.number}
         configured = catalog_ or catalog(stream(mode="overwrite", **ids))
         self._calls = len(self.simulator.calls())
         return run_write(self.config, configured, [*lines, *records(*rows), stream_state(self.number)], **options)
@@ -281,3 +282,10 @@ def test_check_tries_the_memory(shop: Simulator, tmp_path: Path) -> None:
     assert "Tracking: 'default' can be kept" in found.output
     missing = run_check({**config, "change_tracking": {**config["change_tracking"], "destination_path": "/no/where"}})
     assert missing.status == "FAILED"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("object_type", OBJECTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_refreshes_end_as_the_model_says_though_the_process_is_killed(object_type: str, kind: str) -> None:
+    run(Refreshes(object_type, kind, people=600, refreshes=4, kills=3, seed=5))

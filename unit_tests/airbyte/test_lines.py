@@ -104,7 +104,8 @@ def test_what_json_does_not_have_is_left_to_the_row_to_judge(value: bytes) -> No
 def of(*lines: bytes, streams: list[StreamId]) -> list[StreamId | None]:
     """The streams that the lines are taken to speak of."""
     parser = LineParser(streams, lambda *_: None)
-    return [message.stream for batch in parser.parse([list(lines)]) for message in batch]
+    found = [message for batch in parser.parse([list(lines)]) for message in batch]
+    return [message.stream for message in found if not isinstance(message, PassedOver)]
 
 
 COMPLETE = (
