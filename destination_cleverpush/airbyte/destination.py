@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -197,6 +198,7 @@ class DestinationCleverpush(Destination):
         sync = _sync(_rehearsed(parse_config(config), parsed), streams, parsed.plan)
         _cancel_on_signals(sync, output)
         output.when_broken(sync.cancel)
+        _spare_the_collector()
         yield from _written(sync, messages)
         _judge(parsed, sync)
 
@@ -224,6 +226,7 @@ class DestinationCleverpush(Destination):
             streams, messages, share = _input(parsed)
             sync = _sync(_rehearsed(config, parsed), streams, parsed.plan)
             _cancel_on_signals(sync, output)
+            _spare_the_collector()
             terminal.deliver(sync, messages, share)
             _judge(parsed, sync)
         except Failure as failure:
@@ -292,6 +295,12 @@ def _rehearsed(config: Config, parsed: argparse.Namespace) -> Config:
     if parsed.plan is not None and not config.dry_run:
         raise config_error("--plan writes down the calls of a dry run: give --dry-run, too.")
     return config
+
+
+def _spare_the_collector() -> None:
+    """What was imported is no garbage, and looking through it again and again costs a fifth of the time for a row."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _sync(config: Config, streams: Sequence[Stream], plan: Path | None = None) -> Sync:
