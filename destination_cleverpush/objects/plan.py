@@ -200,7 +200,9 @@ class StreamPlan:
 
     def removal(self, tags: Sequence[str]) -> list[Operation]:
         """The calls that take a member away, or these of its tags where it is had in pairs."""
-        return self.object.remove({"tags": list(tags)} if self.object.pair else {}, self.settings)
+        if (pair := self.object.pair) is None:
+            return self.object.remove({}, self.settings)
+        return [Operation(self.object.actions[1], {pair: tag}) for tag in tags]
 
     def nulls(self, row: Row) -> set[str]:
         """The fields that a column fills and that are null in this row."""

@@ -33,7 +33,7 @@ class CleverPushObject:
         told_fields: those that hold IDs, and may be told in logs.
         put_id, remove_id: how the calls of `put` and of `remove` name the subscription.
         lists: of what its rows name the channel has lists: fields of :class:`destination_cleverpush.words.Channel`.
-        actions: all calls that it makes.
+        actions: the call of `put`, and that of `remove`.
         put: the calls that bring a row to CleverPush, for a subscription that is still to be named
             (:mod:`destination_cleverpush.objects.scripts`). May raise
             :class:`destination_cleverpush.words.RowRejected`.
