@@ -219,7 +219,7 @@ class Tracked:
                     turn.note = Note(member)
                 continue
             if not draft.removes:
-                turn.fingerprint = _fingerprint(draft.operations) if plan.object.pair is None else b""
+                turn.fingerprint = fingerprint(draft.operations) if plan.object.pair is None else b""
                 if self._settings.null_values == "clear" and plan.object.clear is not None:
                     self._note_names(tracked, turn)
             if member.expected or member.id in may_call or self._is_due(tracked, turn):
@@ -640,8 +640,8 @@ def _watched(tracked: _Tracked, script: Script, ends: _Ends) -> Script:
             ends.refused.add(tag)
 
 
-def _fingerprint(operations: Sequence[Operation]) -> bytes:
-    """Of what a row says, as CleverPush is told it: without IDs, route and channel."""
+def fingerprint(operations: Sequence[Operation]) -> bytes:
+    """Of what a row says, as CleverPush is told it: without IDs, route and channel; 12 bytes."""
     told = [operation.payload for operation in operations]
     if any(name in payload for payload in told for name in _NOT_OF_THE_ROW):
         told = [{n: v for n, v in payload.items() if n not in _NOT_OF_THE_ROW} for payload in told]

@@ -44,7 +44,8 @@ def main() -> None:
 
 
 def _line(figure: Figure) -> str:
-    value = f"{figure.value:.1f} MB" if figure.goal.endswith("MB") else f"{figure.value:.0f} early"
+    unit = figure.goal.rpartition(" ")[2]
+    value = f"{figure.value:.1f} MB" if unit == "MB" else f"{figure.value:,.0f} {unit}"
     if figure.goal.endswith("%"):
         value = f"{figure.value:.2%}"
     verdict = "reached" if figure.reached else "MISSED"

@@ -72,17 +72,25 @@ def run_connector(directory: Path, rows: Path, url: str, **advanced: Any) -> Run
         RuntimeError: it failed.
     """
     config, catalog_path = write_files(directory, url, **advanced)
-    output = directory / "output"
-    with rows.open("rb") as lines, output.open("wb") as sink:
+    output, peak = run_command(rows, config, catalog_path, directory / "output")
+    return Run(output.count(b'"type": "STATE"'), peak)
+
+
+def run_command(rows: Path, config: Path, catalog_path: Path, sink: Path) -> tuple[bytes, int]:
+    """Run `destination-cleverpush write` to its end; what it printed, and its peak resident memory in bytes.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with rows.open("rb") as lines, sink.open("wb") as output:
         process = subprocess.Popen(
-            [*CONNECTOR, "write", "--config", config, "--catalog", catalog_path], stdin=lines, stdout=sink
+            [*CONNECTOR, "write", "--config", config, "--catalog", catalog_path], stdin=lines, stdout=output
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    with output.open("rb") as lines:
-        states = sum(b'"type": "STATE"' in line for line in lines)
+    printed = sink.read_bytes()
+    sink.unlink()
     if process.returncode != 0:
-        raise RuntimeError(f"The connector ended with {process.returncode}: {output.read_bytes()[-2000:].decode()}")
-    output.unlink()
+        raise RuntimeError(f"The connector ended with {process.returncode}: {printed[-2000:].decode()}")
     # Linux counts in KiB, and from before exec: the caller must be smaller than the connector, which it is.
-    return Run(states, usage.ru_maxrss * 1024)
+    return printed, usage.ru_maxrss * 1024

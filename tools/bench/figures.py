@@ -22,6 +22,7 @@ from integration_tests.simulator.process import start_simulator
 from tools.bench.bare import prepare
 from tools.bench.connector import CHANNEL, KEY, run_connector, write_files, write_rows
 from tools.bench.target import Behaviour, Request, Target, start_target, taken_per_second
+from tools.bench.tracking import Model
 
 IN_FLIGHT = 64
 THREADS = 32  # the default of max_concurrency
@@ -127,6 +128,26 @@ def memory(effort: Effort) -> Iterator[Figure]:
     )
 
 
+def tracking(effort: Effort) -> Iterator[Figure]:
+    """(g) A refresh of many rows with change tracking, unchanged and with one in a hundred changed."""
+    people = effort.many_rows
+    with _workplace() as directory, start_target(Behaviour()) as target:
+        model = Model(directory, people, target.url)
+        still, some = model.refresh(), model.refresh(0.01)
+    with _workplace() as directory, start_target(Behaviour()) as target:
+        without = Model(directory, effort.fast_rows, target.url, tracks=False).refresh()
+    about = f"{people / still.seconds:,.0f} rows per s, {still.peak_memory / 1e6:.0f} MB, file {model.megabytes:.0f} MB"
+    yield _calls(f"refresh of {people:,} rows, none changed: calls", still.calls, 0, about)
+    about = f"{people / some.seconds:,.0f} rows per s, {some.peak_memory / 1e6:.0f} MB"
+    yield _calls(f"refresh of {people:,} rows, 1 % changed: calls", some.calls, people // 100, about)
+    about = f"{effort.fast_rows / without.seconds:,.0f} rows per s"
+    yield _calls(f"refresh of {effort.fast_rows:,} rows, no tracking: calls", without.calls, effort.fast_rows, about)
+
+
+def _calls(what: str, calls: int, due: int, measured: str) -> Figure:
+    return Figure("g", what, calls, f"{due} calls", calls == due, measured)
+
+
 def server_limits(effort: Effort) -> Iterator[Figure]:
     """(e) A limit at the server: the share of it that is reached, and that of refused requests; (f) in these runs."""
     kinds: dict[str, Callable[[Path], list[Request]]] = {
@@ -166,6 +187,7 @@ ALL: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
     "d": memory,
     "e": server_limits,
     "f": pauses,
+    "g": tracking,
 }
 
 

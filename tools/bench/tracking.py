@@ -1,0 +1,112 @@
+"""Refreshes with change tracking: a memory that is filled without calls, and the connector that reads a model again."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from destination_cleverpush.config import Config, parse_config
+from destination_cleverpush.objects.plan import plan_streams
+from destination_cleverpush.tracked import fingerprint
+from destination_cleverpush.tracking.care import open_place
+from destination_cleverpush.tracking.memory import Memory
+from destination_cleverpush.words import Row, Stream, StreamId
+from integration_tests.messages import catalog, record, stream
+from tools.bench.connector import CHANNEL, KEY, STREAM, run_command
+
+_BATCH = 5_000
+
+
+class Refresh(NamedTuple):
+    """What a refresh took: seconds from the first row to the last settled one, calls, and peak memory in bytes."""
+
+    seconds: float
+    calls: int
+    peak_memory: int
+
+
+class Model:
+    """A model of so many rows, and a memory that knows them all.
+
+    Attributes:
+        fill_seconds: that it took to fill the memory.
+        megabytes: of its file.
+    """
+
+    def __init__(self, directory: Path, people: int, url: str, *, tracks: bool = True) -> None:
+        self._directory = directory
+        self._people = people
+        self._form: dict[str, Any] = {
+            "channel_id": CHANNEL,
+            "api_key": KEY,
+            "object_type": "subscriptions",
+            "audience_mode": "mirror",
+            "unmapped_fields": "send",
+            "advanced": {"base_url": url, "progress_interval_seconds": 0},
+        }
+        self._generation = 1
+        self.fill_seconds = self.megabytes = 0.0
+        if tracks:
+            memory = directory / "memory"
+            memory.mkdir()
+            self._form["change_tracking"] = {"storage_type": "local", "destination_path": str(memory)}
+            began = time.monotonic()
+            self._fill(parse_config(self._form))
+            self.fill_seconds = time.monotonic() - began
+            self.megabytes = sum(path.stat().st_size for path in memory.iterdir()) / 1e6
+
+    def refresh(self, changed: float = 0.0) -> Refresh:
+        """Read the model whole once more; so large a share of the rows has changed."""
+        self._generation += 1
+        every = round(1 / changed) if changed else 0
+        rows, config, configured = (self._directory / name for name in ("rows", "config.json", "catalog.json"))
+        with rows.open("w") as lines:
+            for person in range(self._people):
+                news = self._generation if every and person % every == 0 else 0
+                lines.write(json.dumps(record(_row(person, news), STREAM)) + "\n")
+            lines.write(json.dumps({"type": "TRACE", "trace": _COMPLETE}) + "\n")
+        config.write_text(json.dumps(self._form))
+        ids: dict[str, Any] = {"generation_id": self._generation, "sync_id": 10 + self._generation}
+        configured.write_text(json.dumps(catalog(stream(STREAM, **ids))))
+        output, peak = run_command(rows, config, configured, self._directory / "output")
+        (found,) = re.findall(rb"\d+ calls in ([\d.]+) s", output)
+        (calls,) = re.findall(rb"(\d+) calls in", output)
+        return Refresh(float(found), int(calls), peak)
+
+    def _fill(self, config: Config) -> None:
+        assert config.change_tracking is not None
+        described = Stream(StreamId(STREAM), {}, "full_refresh", "append", 1, 1, 11)
+        plan = plan_streams(config.objects, [described])[described.id]
+        today = int(datetime.now(timezone.utc).timestamp() // 86_400)
+        memory = Memory(open_place(config.change_tracking, CHANNEL), today, 11)
+        memory.open_stream(described, plan.object.name, *plan.population)
+        for rows in self._batches(described.id):
+            members = memory.meet(described.id, [(str(row.data["subscription_id"]), ("",)) for row in rows])
+            for row, member in zip(rows, members, strict=True):
+                native = (f"{row.position:024x}",)
+                member.took(fingerprint(plan.draft(row).operations), today, 11, native=native)
+            memory.settle((member, False) for member in members)
+            memory.commit()
+        memory.end_pass(described.id)
+        memory.close()
+
+    def _batches(self, name: StreamId) -> Iterator[list[Row]]:
+        for first in range(0, self._people, _BATCH):
+            people = range(first, min(self._people, first + _BATCH))
+            yield [Row(name, _row(person, 0), None, 100, person) for person in people]
+
+
+_COMPLETE = {
+    "type": "STREAM_STATUS",
+    "emitted_at": 0,
+    "stream_status": {"stream_descriptor": {"name": STREAM}, "status": "COMPLETE"},
+}
+
+
+def _row(person: int, news: int) -> dict[str, Any]:
+    return {"subscription_id": f"{person:024}", "email": f"{person}@example.com", "country": "DE", "news": news}
