@@ -13,13 +13,14 @@ import pytest
 import yaml
 from airbyte_cdk.models.connector_metadata import ConnectorLanguage, MetadataFile
 
+from destination_cleverpush.config import load_spec
 from destination_cleverpush.objects.activation import modes
 from destination_cleverpush.objects.table import OBJECTS
 from tools.lock import ROOT
 
 METADATA: dict[str, Any] = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
 DATA: dict[str, Any] = METADATA["data"]
-SPEC: dict[str, Any] = json.loads((ROOT / "destination_cleverpush" / "spec.json").read_text(encoding="utf-8"))
+SPEC: dict[str, Any] = load_spec()
 
 
 def without_id(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
