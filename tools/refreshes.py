@@ -70,6 +70,11 @@ class Refreshes:
             found[person] = self.said()
         return found
 
+    def kills_in(self, number: int) -> int:
+        """How often the process of a refresh is killed; the first is left alone."""
+        rest = max(1, self.refreshes - 1)
+        return 0 if number == 1 else self.kills * (number - 1) // rest - self.kills * (number - 2) // rest
+
     def said(self) -> Any:
         """What a row says."""
         if self.object_type == "subscriptions":
@@ -126,7 +131,7 @@ def run(plan: Refreshes) -> list[tuple[int, int, int]]:
         for number in range(1, plan.refreshes + 1):
             before = model
             model = plan.next(model, gone) if model else {person: plan.said() for person in range(plan.people)}
-            kills = 0 if number == 1 else plan.kills // max(1, plan.refreshes - 1)
+            kills = plan.kills_in(number)
             calls = _writes(simulator)
             _refresh(plan, folder, model, number, kills)
             calls, changes = _writes(simulator) - calls, plan.changes(before, model)
