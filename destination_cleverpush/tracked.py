@@ -178,9 +178,16 @@ class Tracked:
         return [job for job in jobs if job is not None]
 
     def passed_over(self) -> None:
-        """A line of the input could not be told: it may have been a row of any stream."""
+        """A line of the input could not be told: it may have been a row of any stream.
+
+        Raises:
+            Failure: the memory cannot be written.
+        """
+        first = any(not self._memory.reading(stream).lines_lost for stream in self._streams)
         for stream in self._streams:
             self._memory.count(stream, lines_lost=1)
+        if first:  # no job waits for it: a state behind it would leave before it is known
+            self._memory.commit()
 
     def _of_one(self, tracked: _Tracked, drafts: Sequence[Draft]) -> list[Job]:
         """The jobs of one stream's drafts."""
@@ -231,35 +238,49 @@ class Tracked:
         if putting:
             self._memory.note_in_doubt(putting)
         if removing:
-            self._memory.note_in_doubt(removing, removing=True)
+            self._memory.note_in_doubt(removing, removing=True, kept=held)
         return [self._job(tracked, turn, held) for turn in turns]
 
     def _find_by_native(self, tracked: _Tracked, drafts: Sequence[Draft], ids: list[str | None]) -> None:
-        """A marked row may name a member by CleverPush's ID where its own was expected: have it mean the member."""
+        """A marked row may name a member by CleverPush's ID where its own was expected: have it mean the member.
+
+        Of a rejected row, whose marker may have been unclear, nobody can say: whomever it may name counts as seen.
+        """
         if not tracked.own_ids:
             return
         named_by: dict[int, str] = {}
+        rejected: set[str] = set()
         for number, draft in enumerate(drafts):
             who = draft.who
-            if draft.removes and who is not None and who.own is None and who.native is not None:
+            if who is None:
+                continue
+            if draft.refusal is not None:
+                rejected.update(filter(None, (who.own, who.native)))
+            elif draft.removes and who.own is None and who.native is not None:
                 named_by[number] = who.native
-        if not named_by:
+        if not (named_by or rejected):
             return
         as_own = self._memory.which_are_known(tracked.id, set(named_by.values()))
-        if asked := set(named_by.values()) - as_own:
+        if asked := (set(named_by.values()) - as_own) | rejected:
             found = self._memory.ids_of(tracked.id, asked)
             for number, native in named_by.items():
-                if native in found:
+                if native in found and native not in as_own:
                     ids[number] = found[native]
+            named_too = {found[native] for native in rejected if native in found}
+            self._memory.meet(tracked.id, [(id_, None) for id_ in named_too], are_rows=False)
 
     def _list_others(self, tracked: _Tracked, turns: Sequence[_Turn]) -> None:
         """Where each row lists all tags: which other tags its subscription has."""
         times = Counter(id(turn.member) for turn in turns if turn.member is not None)
+        before: dict[int, set[str]] = defaultdict(set)  # tags of the rows before, whose turn has not come yet
         for turn in turns:
             member, draft = turn.member, turn.draft
             if member is None or draft.refusal is not None or draft.removes or not draft.needs_call:
                 continue
+            on_their_way = (*tuple(member.dirty or ()), *before[id(member)])
             others = [tag for tag, entry in tuple(member.pairs.items()) if entry.standing in MEMBERS]
+            others += [tag for tag in dict.fromkeys(on_their_way) if tag not in others]
+            before[id(member)].update(turn.tags)
             seen = self._memory.seen(tracked.id, member, others)
             again = tracked.begin_marks and (times[id(member)] > 1 or bool(seen.difference(turn.tags)))
             if again and not tracked.begin.rows:
@@ -310,7 +331,7 @@ class Tracked:
         if not turn.note.noted:
             job.effect = STILL_REMOVED if draft.removes else UNCHANGED
             return job
-        job.lane = draft.who.lane if draft.who.own is not None else turn.member.id
+        job.lane = turn.member.id  # one for all rows of a member, however they name it
         if not draft.removes:
             job.script = self._put(tracked, turn, held)
             return job
@@ -344,19 +365,20 @@ class Tracked:
 
     def _put_these(self, tracked: _Tracked, turn: _Turn, operations: Sequence[Operation]) -> Script:
         member = turn.known
-        before = member.begin([tracked.tag(op) for op in operations])
+        who = turn.draft.who
+        before = member.begin([tracked.tag(op) for op in operations], who and who.native)
         ends = _Ends()
         try:
             yield from _watched(tracked, tracked.plan.script(turn.draft, operations), ends)
         except RowRejected:
-            member.restore(before)
+            member.restore(before, put=True)
             raise
-        natives = self._natives(turn.draft.who, member, before)
+        natives = self._natives(who, member, before)
         for tag, entry in before.items():
-            if tag in ends.unsure:
-                continue
-            if tag not in ends.done or tag in ends.refused:
-                member.restore({tag: entry})
+            if tag in ends.unsure or (tag in ends.done and tag in ends.refused):
+                continue  # nobody knows, or one of its subscriptions has it and another has not
+            if tag not in ends.done:
+                member.restore({tag: entry}, put=True)
             elif not ends.refused and (yield from self._cleared(tracked, turn, entry, natives)):
                 names = self._names(tracked, turn, entry)
                 member.took(turn.fingerprint, self._today, self._sync_id, native=natives, names=names, tag=tag)
@@ -541,7 +563,7 @@ class Tracked:
         self._ended = [stream for stream, decision in decisions.items() if decision.ended]
         for stream in chosen:
             memory.let_go(stream)
-        for batch in memory.owed(chosen):
+        for batch in memory.owed([*chosen, *self._may_try_owed(complete)]):
             yield [self._removal(removal) for removal in batch]
 
     def end(self) -> None:
@@ -558,6 +580,17 @@ class Tracked:
 
     def _may_have_absent(self, tracked: _Tracked, complete: Collection[StreamId]) -> bool:
         return tracked.mirrors and tracked.stream.sync_mode == "full_refresh" and tracked.id in complete
+
+    def _may_try_owed(self, complete: Collection[StreamId]) -> list[StreamId]:
+        """Streams that are not read whole, and whose marked rows others had too: perhaps they have let go since."""
+        memory = self._memory
+        return [
+            stream
+            for stream, tracked in self._streams.items()
+            if tracked.mirrors and not tracked.begin_marks and stream in complete and not memory.lost
+            if not (memory.reading(stream).without_id or memory.reading(stream).lines_lost)
+            if not memory.mixed_kinds(stream)
+        ]
 
     def _removal(self, removal: Removal) -> Job:
         tracked = self._streams[removal.stream]

@@ -101,12 +101,19 @@ class Member:
         entry = self.pairs.get(tag)
         return entry is not None and entry.standing == Standing.REMOVED
 
-    def begin(self, tags: Iterable[str] = (NO_TAG,)) -> dict[str, Entry | None]:
-        """A call begins: until its end is told, it is in doubt. Returns what was, for :meth:`restore`."""
+    def begin(self, tags: Iterable[str] = (NO_TAG,), native: str | None = None) -> dict[str, Entry | None]:
+        """A call begins: until its end is told, it is in doubt. Returns what was, for :meth:`restore`.
+
+        Args:
+            native: CleverPush's id that the row names: it is the member's too from now on, whatever the call's end.
+        """
         before: dict[str, Entry | None] = {}
         for tag in tags:
             entry = before[tag] = self.pairs.get(tag)
-            self._set(tag, (entry or _NEW)._replace(standing=Standing.DOUBT))
+            begun = (entry or _NEW)._replace(standing=Standing.DOUBT)
+            if native is not None and native != self.id and native not in begun.native:
+                begun = begun._replace(native_text=native_text((*begun.native, native)))
+            self._set(tag, begun)
         return before
 
     def took(
@@ -137,21 +144,29 @@ class Member:
         self.pairs.pop(tag, None)
         self.touch((tag,))
 
-    def restore(self, before: Mapping[str, Entry | None]) -> None:
+    def restore(self, before: Mapping[str, Entry | None], *, put: bool = False) -> None:
         """The calls were refused for good, so that all is as it was: what :meth:`begin` returned, or a part of it.
 
         But what was owed is in doubt only: the row takes it off the list. (A removal that was refused is to be owed.)
-        And that the stream names what was not known is remembered, so that no other stream's absence removes it.
+        So is what the row names by another of CleverPush's ids. And that the stream names what was not known is
+        remembered, with that id, so that no other stream's or member's absence removes it.
+
+        Args:
+            put: the row is not marked: what was removed is named, too.
         """
         for tag, entry in before.items():
+            now = self.pairs.get(tag, _NEW)
             if entry is None:
-                self._set(tag, Entry(Standing.NAMED))
-            elif entry.standing != Standing.OWED:
+                self._set(tag, Entry(Standing.NAMED, native_text=now.native_text))
+            elif entry.standing == Standing.NAMED or (put and entry.standing == Standing.REMOVED):
+                self._set(tag, now._replace(standing=Standing.NAMED))
+            elif entry.standing != Standing.OWED and now.native == entry.native:
                 self._set(tag, entry)
 
     def refused(self, tags: Iterable[str] = (NO_TAG,)) -> None:
         """Its row was rejected before any call."""
-        self.restore({tag: None for tag in tags if tag not in self.pairs})
+        before = {tag: self.pairs.get(tag) for tag in tags}
+        self.restore({tag: entry for tag, entry in before.items() if entry is None or self.is_removed(tag)}, put=True)
 
     def slot(self, tag: str) -> int:
         """The entry's place in the marks, -1 where nothing is stored."""

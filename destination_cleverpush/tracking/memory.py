@@ -250,13 +250,16 @@ class Memory:
 
     # --- rows
 
-    def meet(self, stream: StreamId, rows: Sequence[tuple[str, Iterable[str] | None]]) -> list[Member]:
+    def meet(
+        self, stream: StreamId, rows: Sequence[tuple[str, Iterable[str] | None]], *, are_rows: bool = True
+    ) -> list[Member]:
         """Look members up, in the order of the rows, and have the pass see them; some hundreds at once.
 
         A row that will be rejected, but for want of an id, is met too: with None for its tags.
 
         Args:
             rows: the member's id, and the tags that the row names; None: all that is known of the member is seen.
+            are_rows: False where no row has the member's own id, but one may mean it: it is seen, and not counted.
         """
         population = self._open[stream]
         on_their_way = population.members
@@ -271,9 +274,10 @@ class Memory:
                     member = new[id_] = Member(population.number, id_)
                 met.append(member)
             owing = self._load(population, new) if new else False
-            population.read += len(rows)
+            count = len(rows) if are_rows else 0
+            population.read += count
             if population.marking and rows:
-                population.reading = replace(population.reading, rows=population.reading.rows + len(rows))
+                population.reading = replace(population.reading, rows=population.reading.rows + count)
                 population.touched = True
                 mark = population.mark
                 for member, (_, tags) in zip(met, rows, strict=True):
@@ -360,7 +364,13 @@ class Memory:
                 if other in self._by_number and entry.standing in HOLDING
             }
 
-    def note_in_doubt(self, rows: Iterable[tuple[Member, Iterable[str]]], *, removing: bool = False) -> None:
+    def note_in_doubt(
+        self,
+        rows: Iterable[tuple[Member, Iterable[str]]],
+        *,
+        removing: bool = False,
+        kept: Collection[tuple[Member, str]] = (),
+    ) -> None:
         """Note that calls may be made for these members (for tags: these pairs); durable when it returns.
 
         One call for a whole batch, by the reader. Each row is to be told to :meth:`settle` in the end, whether a call
@@ -371,6 +381,7 @@ class Memory:
                 that is `expected` already.
             removing: the calls are to remove: then streams that are not in the catalog, and have the member too, will
                 not take it for unchanged when they come back.
+            kept: those among them that another stream of the catalog has: they are not removed.
 
         Raises:
             Failure: it could not be stored.
@@ -382,7 +393,7 @@ class Memory:
                 member.touch(tags)
                 self._unsaved[id(member)] = member
             if removing:
-                self._doubt_elsewhere(doubted)
+                self._doubt_elsewhere([(m, [tag for tag in tags if (m, tag) not in kept]) for m, tags in doubted])
         if doubted:
             self.commit()
 

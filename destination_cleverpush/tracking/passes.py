@@ -199,10 +199,11 @@ def exceeds_share(
     """What is to end the sync where so many removals more would pass the share that the user allows.
 
     It serves the absent, all at once, and a marked row, one by one (`more` is 1, before it is sent). In the first pass,
-    in which there were no members, it judges nothing: there the share of marked rows is what can be judged.
+    in which there were no members, it judges nothing: there the share of marked rows is what can be judged. Nor does it
+    where the share is 1: marked rows may be of more than the members.
     """
     removals = more + reading.removed
-    if not more or not reading.members or removals < JUDGED_FROM_REMOVALS:
+    if not more or not reading.members or removals < JUDGED_FROM_REMOVALS or max_removal_ratio >= 1:
         return None
     if removals <= max_removal_ratio * reading.members:
         return None
