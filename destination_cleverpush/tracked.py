@@ -27,7 +27,7 @@ from destination_cleverpush.objects.reasons import NOT_IN_CHANNEL
 from destination_cleverpush.objects.scripts import MOST_OF_ONE, look_up, named
 from destination_cleverpush.objects.settings import AudienceMode, SubscriptionIdKind
 from destination_cleverpush.tracking.committer import Note
-from destination_cleverpush.tracking.entries import MEMBERS, NO_TAG, Entry, Member, Standing
+from destination_cleverpush.tracking.entries import MEMBERS, NO_TAG, Entry, Member, Standing, joined
 from destination_cleverpush.tracking.memory import Memory, Removal
 from destination_cleverpush.tracking.passes import Facts, Pass, decide, exceeds_share
 from destination_cleverpush.tracking.settings import Settings
@@ -232,6 +232,7 @@ class Tracked:
             if member.expected or member.id in may_call or self._is_due(tracked, turn):
                 may_call.add(member.id)
                 turn.note = Note(member, noted=True)
+                member.may_have(turn.names)
                 concerned = (*turn.tags, *turn.unlisted)
                 (removing if draft.removes or turn.unlisted else putting).append((member, concerned))
         held = self._memory.held_elsewhere(removing) if removing else set()
@@ -351,9 +352,11 @@ class Tracked:
             return
         if due:
             was_member = any(entry.standing in MEMBERS for entry in member.pairs.values())
-            fed = self._feed(draft.who, member)
+            fed = yield from self._feed(tracked, draft.who, member)
             try:
                 yield from self._put_these(tracked, turn, due)
+                if rest := self._lacking(tracked, turn, due):  # a device that came since has none of the row
+                    yield from self._put_these(tracked, turn, rest)
             except RowRejected as rejected:
                 if not fed or rejected.reason is not NOT_IN_CHANNEL:
                     raise
@@ -366,7 +369,7 @@ class Tracked:
     def _put_these(self, tracked: _Tracked, turn: _Turn, operations: Sequence[Operation]) -> Script:
         member = turn.known
         who = turn.draft.who
-        before = member.begin([tracked.tag(op) for op in operations], who and who.native)
+        before = member.begin([tracked.tag(op) for op in operations], who and who.native, turn.names)
         ends = _Ends()
         try:
             yield from _watched(tracked, tracked.plan.script(turn.draft, operations), ends)
@@ -388,7 +391,7 @@ class Tracked:
         """The attributes that a member has now: those of the row, and former ones that were not cleared."""
         if entry is None or not entry.names:
             return turn.names
-        return self._memory.bits_without(tracked.id, _joined(turn.names, entry.names), turn.nulls)
+        return self._memory.bits_without(tracked.id, joined(turn.names, entry.names), turn.nulls)
 
     def _cleared(
         self, tracked: _Tracked, turn: _Turn, entry: Entry | None, natives: Sequence[str]
@@ -507,14 +510,29 @@ class Tracked:
         if natives:
             self._identities.known.found(own, natives)
 
-    def _feed(self, who: Who | None, member: Member) -> bool:
-        """Let the sync know what is remembered of a person's subscriptions; whether there was anything."""
+    def _feed(self, tracked: _Tracked, who: Who | None, member: Member) -> Generator[Operation, Answer, bool]:
+        """Let the sync know what is remembered of a person's subscriptions; whether there was anything.
+
+        Where calls go to all of a person's subscriptions, those that came since are looked up.
+        """
         if who is None or who.own is None or who.native is not None or self._identities.known.any(who.own):
             return False
         natives = _remembered(member)
+        if natives and tracked.plan.object.pair is not None:
+            answer = yield look_up(who.own, Tolerance.ANYTHING)
+            natives = tuple(dict.fromkeys((*natives, *answer.ids)))
         if natives:
             self._identities.known.found(who.own, natives)
         return bool(natives)
+
+    def _lacking(self, tracked: _Tracked, turn: _Turn, put: Sequence[Operation]) -> list[Operation]:
+        """What else of a row is to be put: tags that not all subscriptions have that the person is known to have."""
+        if tracked.plan.object.pair is None or tracked.plan.settings.audience_mode is AudienceMode.ADD:
+            return []
+        natives = set(self._natives(turn.draft.who, turn.known, {}))
+        done = {tracked.tag(op) for op in put}
+        left = [op for op in turn.draft.operations if tracked.tag(op) not in done]
+        return [op for op in left if natives.difference(turn.known.pairs[tracked.tag(op)].native)]
 
     def _natives(self, who: Who | None, member: Member, before: Mapping[str, Entry | None]) -> tuple[str, ...]:
         """CleverPush's IDs of a member, after its calls."""
@@ -679,12 +697,6 @@ def fingerprint(operations: Sequence[Operation]) -> bytes:
     if any(name in payload for payload in told for name in _NOT_OF_THE_ROW):
         told = [{n: v for n, v in payload.items() if n not in _NOT_OF_THE_ROW} for payload in told]
     return hashlib.blake2b(_encode(told).encode(), digest_size=_FINGERPRINT_BYTES).digest()
-
-
-def _joined(one: bytes, other: bytes) -> bytes:
-    """Two sets of bits together."""
-    bits = int.from_bytes(one, "little") | int.from_bytes(other, "little")
-    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
 def _remembered(member: Member) -> tuple[str, ...]:

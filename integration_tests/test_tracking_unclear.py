@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import random
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from integration_tests import test_tracking
 from integration_tests.messages import Message, Row, catalog, records, stream, stream_state
-from integration_tests.platform_double import ConnectorProcess, WriteResult, run_write
+from integration_tests.platform_double import ConnectorProcess, WriteResult, run_clear, run_write
 from integration_tests.simulator.process import Simulator
 from integration_tests.test_tracking import Mirror, person, subscribed
 
@@ -143,3 +150,197 @@ def test_rows_of_one_subscription_are_sent_in_order_however_they_name_it(shop: S
     others = [{"id": f"Nat{n}", "tier": "free"} for n in range(1, 30)]
     mirror.sync(*others, {"id": "Nat0", "user": "u0", "tier": "old"}, {"id": "Nat0", "tier": "new"})
     assert shop.by_id()["Nat0"]["customAttributes"]["tier"] == "new"
+
+
+def test_sigterm_ends_a_sync_that_waits_for_another(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path)
+    mirror.sync(person(0), person(1))
+    (lock,) = tmp_path.glob("*.lock")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        mirror.number += 1
+        with ConnectorProcess(mirror.config, configured(mirror, again=True)) as process:
+            process.send(*records(person(0)), stream_state(1))
+            time.sleep(4)
+            result = process.terminate()
+    assert result.error["failure_type"] == "transient_error"
+    assert result.states == []
+    mirror.sync(person(0))
+    assert mirror.calls() == [("unsubscribe", "Nat1", None)]
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill", "401"])
+def test_what_ends_a_sync_that_removes_the_absent_leaves_the_rest_for_the_next(
+    shop: Simulator, tmp_path: Path, how: str
+) -> None:
+    mirror = Mirror(shop, tmp_path)
+    mirror.sync(*(person(n) for n in range(30)))
+    mirror.number += 1
+    if how == "401":
+        shop.set_faults(rules=[{"route": "/subscription/unsubscribe", "nth": 8, "kind": "status", "status": 401}])
+    else:
+        shop.set_faults(latency=0.2, rate_limit={"rate": 12})
+
+    def removals() -> int:
+        return sum(call["path"] == "/subscription/unsubscribe" for call in shop.calls())
+
+    with ConnectorProcess(mirror.config, configured(mirror, again=True)) as process:
+        process.send(*records(person(0)), stream_state(1))
+        if how == "401":
+            assert process.finish().error["failure_type"] == "config_error"
+        else:
+            finish = threading.Thread(target=process._end_input)
+            finish.start()
+            process.wait_until(lambda: removals() > 5)
+            finish.join()
+            process.terminate() if how == "terminate" else process.kill()
+    shop.set_faults()
+    assert "u1" not in subscribed(shop) or len(subscribed(shop)) > 1
+    mirror.sync(person(0), person(29))
+    assert subscribed(shop) == {"u0": "free", "u29": "free"}
+
+
+@pytest.mark.parametrize("damage", ["cut", "bytes", "gone", "all gone"])
+def test_a_memory_that_was_damaged_removes_nobody_in_its_first_sync(
+    shop: Simulator, tmp_path: Path, damage: str
+) -> None:
+    mirror = Mirror(shop, tmp_path)
+    mirror.sync(*(person(n) for n in range(4)))
+    (file,) = tmp_path.glob("*.db")
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif damage == "bytes":
+        file.write_bytes(file.read_bytes().replace(b"Nat1", b"Nat7"))
+    else:
+        for path in tmp_path.iterdir():
+            if damage == "all gone" or path == file:
+                path.unlink()
+    result = mirror.sync(person(0), person(1))
+    assert [path for path, *_ in mirror.calls()] == ["sync", "sync"]
+    assert damage == "all gone" or any("cannot be used" in warning for warning in result.warnings)
+    mirror.sync(person(0))
+    assert mirror.calls() == [("unsubscribe", "Nat1", None)]
+
+
+def test_kills_and_leavers_between_them_end_as_the_model(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path)
+    chance = random.Random(7)
+    model = dict.fromkeys(range(30), "free")
+    mirror.sync(*(person(n, tier) for n, tier in model.items()))
+    shop.set_faults(latency=0.02)
+    for _ in range(4):
+        mirror.number += 1
+        for _ in range(2):
+            for number in chance.sample(range(30), 6):
+                if model.pop(number, None) is None:
+                    model[number] = chance.choice(["free", "gold"])
+            with ConnectorProcess(mirror.config, configured(mirror, again=True)) as process:
+                rows = records(*(person(n, tier) for n, tier in sorted(model.items())))
+                process.send(*rows[:10], stream_state(1), *rows[10:], stream_state(2))
+                time.sleep(chance.uniform(0.2, 1.2))
+                process.kill()
+        mirror.sync(*(person(n, tier) for n, tier in sorted(model.items())))
+        assert subscribed(shop) == {f"u{n}": tier for n, tier in model.items()}
+
+
+def test_two_objects_share_one_memory_that_holds_no_address(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path, subscription_id_kind="external")
+
+    def sync(people: Sequence[int], tagged: Sequence[int]) -> WriteResult:
+        mirror.number += 1
+        streams = configured(mirror, "people", "tagged", again=True)
+        for each, (name, more) in zip(
+            streams["streams"], [("subscriptions", ["email", "tier"]), ("tags", ["tags"])], strict=True
+        ):
+            columns = ["subscription_id", "removed", *more]
+            each |= {"destination_object_name": name, "destination_sync_mode": "append_dedup"}
+            each["stream"]["json_schema"] = {"properties": {column: {} for column in columns}}
+        mirror._calls = len(shop.calls())
+        rows = [{"subscription_id": f"u{n}", "tags": ["vip"]} for n in tagged]
+        lines = [*records(*map(person, people), stream="people"), *records(*rows, stream="tagged")]
+        return run_write(mirror.config, streams, lines)
+
+    first = sync(range(4), range(4))
+    assert first.errors == []
+    sync(range(3), range(2))
+    assert mirror.calls() == [
+        ("tag/remove", "Nat2", "vip"),
+        ("tag/remove", "Nat3", "vip"),
+        ("unsubscribe", "Nat3", None),
+    ] or ([path for path, *_ in mirror.calls()].count("unsubscribe") == 1)
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"u1" in stored
+    for secret in (b"@example", b"free", shop.api_key.encode()):
+        assert secret not in stored, secret
+
+
+def test_put_marked_and_put_again_ends_put(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path)
+    mirror.sync(person(0), person(1))
+    for _ in range(2):
+        mirror.sync(person(0), person(1), person(1, gone=True), person(1), person(0, "gold"), person(0))
+        assert subscribed(shop) | {"u0": "free", "u1": "free"} == subscribed(shop)
+
+
+def test_a_clear_job_and_an_attempt_that_goes_on_remove_nobody(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path)
+    mirror.sync(*(person(n) for n in range(6)))
+    run_clear(mirror.config, configured(mirror))
+    mirror.number += 2
+    with ConnectorProcess(mirror.config, configured(mirror, again=True)) as process:
+        process.send(*records(*(person(n) for n in range(3))), stream_state(1))
+        process.expect_state()
+        process.kill()
+    mirror.number -= 1
+    mirror.sync(*(person(n) for n in range(3, 5)))
+    assert mirror.calls() == [("unsubscribe", "Nat5", None)]
+
+
+def two_devices(shop: Simulator, folder: Path) -> Mirror:
+    """u0 has Nat0 with the tag vip, and since then Nat20, too."""
+    shop.behave(lookup="list", unsubscribe_deletes=True)
+    mirror = Mirror(shop, folder, "tags", subscription_id_kind="external")
+    mirror.sync({"subscription_id": "u0", "tags": ["vip"]})
+    mapping = [{"source": "id", "destination": "subscription_id"}, {"source": "user", "destination": "user_id"}]
+    other = Mirror(shop, folder, subscription_id_kind="native", field_mapping=mapping, tracking={"name": "other"})
+    other.sync({"id": "Nat20", "user": "u0"})
+    return mirror
+
+
+def test_a_device_that_came_since_gets_all_tags_of_a_changed_row(shop: Simulator, tmp_path: Path) -> None:
+    mirror = two_devices(shop, tmp_path)
+    mirror.sync({"subscription_id": "u0", "tags": ["vip", "news"]})
+    held = shop.by_id()
+    assert held["Nat0"]["tags"] == held["Nat20"]["tags"] == ["news", "vip"]
+    mirror.sync({"subscription_id": "u0", "tags": ["vip", "news"]})
+    assert mirror.calls() == []
+    mirror.sync({"subscription_id": "u1", "tags": ["vip"]})
+    held = shop.by_id()
+    assert held["Nat0"]["tags"] == held["Nat20"]["tags"] == []
+
+
+def test_a_tag_that_only_one_device_took_is_taken_from_it(shop: Simulator, tmp_path: Path) -> None:
+    mirror = two_devices(shop, tmp_path)
+    refuses = {"route": "/subscription/tag/add", "subscription": "Nat20", "kind": "status", "status": 400}
+    shop.set_faults(rules=[refuses])
+    mirror.sync({"subscription_id": "u0", "tags": ["news"]})
+    assert shop.by_id()["Nat0"]["tags"] == ["news"]
+    shop.set_faults()
+    mirror.sync({"subscription_id": "u1", "tags": ["vip"]})
+    assert shop.by_id()["Nat0"]["tags"] == []
+
+
+def test_an_attribute_that_was_sent_before_a_kill_is_cleared(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path, null_values="clear")
+    shop.set_faults(rules=[{"route": "/subscription/sync", "kind": "delay", "seconds": 3}])
+    mirror.number += 1
+    with ConnectorProcess(mirror.config, configured(mirror, again=True)) as process:
+        process.send(*records(person(0, city="Rom")), stream_state(1))
+        process.wait_until(lambda: any(tmp_path.glob("*-wal")))
+        time.sleep(1.5)
+        process.kill()
+    time.sleep(3)
+    assert shop.by_id()["Nat0"]["customAttributes"]["city"] == "Rom"
+    shop.set_faults()
+    mirror.sync(person(0, city=None))
+    assert "city" not in shop.by_id()["Nat0"]["customAttributes"]

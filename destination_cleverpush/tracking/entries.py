@@ -69,9 +69,10 @@ class Member:
         expected: jobs on their way that were noted as ones that may call (the memory's own).
         dirty: tags whose entry is not stored as it is, None: no one (the memory's own).
         slots: by tag, of what was stored since (the memory's own).
+        sent: attributes that rows on their way send, as bits.
     """
 
-    __slots__ = ("__weakref__", "dirty", "expected", "id", "pairs", "population", "slots")
+    __slots__ = ("__weakref__", "dirty", "expected", "id", "pairs", "population", "sent", "slots")
 
     def __init__(self, population: int, id: str) -> None:  # noqa: A002
         self.population = population
@@ -80,6 +81,7 @@ class Member:
         self.expected = 0
         self.dirty: set[str] | None = None
         self.slots: dict[str, int] | None = None
+        self.sent = b""
 
     @property
     def entry(self) -> Entry | None:
@@ -101,20 +103,27 @@ class Member:
         entry = self.pairs.get(tag)
         return entry is not None and entry.standing == Standing.REMOVED
 
-    def begin(self, tags: Iterable[str] = (NO_TAG,), native: str | None = None) -> dict[str, Entry | None]:
+    def begin(
+        self, tags: Iterable[str] = (NO_TAG,), native: str | None = None, names: bytes = b""
+    ) -> dict[str, Entry | None]:
         """A call begins: until its end is told, it is in doubt. Returns what was, for :meth:`restore`.
 
         Args:
             native: CleverPush's id that the row names: it is the member's too from now on, whatever the call's end.
+            names: the attributes that are sent, as bits: while it is in doubt, it may have them.
         """
         before: dict[str, Entry | None] = {}
         for tag in tags:
             entry = before[tag] = self.pairs.get(tag)
-            begun = (entry or _NEW)._replace(standing=Standing.DOUBT)
+            begun = in_doubt(entry, names)
             if native is not None and native != self.id and native not in begun.native:
                 begun = begun._replace(native_text=native_text((*begun.native, native)))
             self._set(tag, begun)
         return before
+
+    def may_have(self, names: bytes) -> None:
+        """Attributes that a row on its way sends: while one is, the stored entry has them; the reader's."""
+        self.sent = joined(self.sent, names)
 
     def took(
         self,
@@ -187,6 +196,20 @@ class Member:
 
 
 _NEW = Entry(Standing.DOUBT)
+
+
+def in_doubt(entry: Entry | None, names: bytes = b"") -> Entry:
+    """An entry, None for a new one, of which a call is about to be made that sends these attributes."""
+    entry = entry or _NEW
+    return entry._replace(standing=Standing.DOUBT, names=joined(entry.names, names) if names else entry.names)
+
+
+def joined(one: bytes, other: bytes) -> bytes:
+    """Two sets of bits together."""
+    if not (one and other):
+        return one or other
+    bits = int.from_bytes(one, "little") | int.from_bytes(other, "little")
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
 def is_due(id: str, sent: int, today: int, days: int) -> bool:  # noqa: A002

@@ -24,7 +24,17 @@ from weakref import ref
 
 from destination_cleverpush.errors import Failure, system_error
 from destination_cleverpush.tracking.changes import CHUNK_BYTES, Changes, Key
-from destination_cleverpush.tracking.entries import HOLDING, MEMBERS, NO_TAG, Entry, Member, Standing, as_bytes, as_text
+from destination_cleverpush.tracking.entries import (
+    HOLDING,
+    MEMBERS,
+    NO_TAG,
+    Entry,
+    Member,
+    Standing,
+    as_bytes,
+    as_text,
+    in_doubt,
+)
 from destination_cleverpush.tracking.passes import Pass, is_continued, next_pass
 from destination_cleverpush.tracking.place import Place
 from destination_cleverpush.words import Stream, StreamId
@@ -538,7 +548,7 @@ class Memory:
                 entry = member.pairs.get(tag)
                 if member.expected:
                     dirty.add(tag)
-                    entry = (entry or Entry(Standing.DOUBT))._replace(standing=Standing.DOUBT)
+                    entry = in_doubt(entry, member.sent)
                 if entry is not None:
                     entry = entry._replace(slot=self._slot(population, member, tag))
                     population.mark(entry.slot)
