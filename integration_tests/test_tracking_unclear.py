@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import random
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -11,10 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from destination_cleverpush.storage.settings import S3Settings
 from integration_tests import test_tracking
 from integration_tests.messages import Message, Row, catalog, records, stream, stream_state
-from integration_tests.platform_double import ConnectorProcess, WriteResult, run_clear, run_write
+from integration_tests.object_stores import opened, start_moto
+from integration_tests.platform_double import (
+    PYAIRBYTE,
+    ConnectorProcess,
+    WriteResult,
+    assert_absent,
+    run_clear,
+    run_write,
+)
 from integration_tests.simulator.process import Simulator
 from integration_tests.test_tracking import Mirror, person, subscribed
 
@@ -152,6 +163,7 @@ def test_rows_of_one_subscription_are_sent_in_order_however_they_name_it(shop: S
     assert shop.by_id()["Nat0"]["customAttributes"]["tier"] == "new"
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_sync_that_waits_for_another(shop: Simulator, tmp_path: Path) -> None:
     mirror = Mirror(shop, tmp_path)
     mirror.sync(person(0), person(1))
@@ -222,6 +234,7 @@ def test_a_memory_that_was_damaged_removes_nobody_in_its_first_sync(
     assert mirror.calls() == [("unsubscribe", "Nat1", None)]
 
 
+@pytest.mark.slow
 def test_kills_and_leavers_between_them_end_as_the_model(shop: Simulator, tmp_path: Path) -> None:
     mirror = Mirror(shop, tmp_path)
     chance = random.Random(7)
@@ -330,6 +343,7 @@ def test_a_tag_that_only_one_device_took_is_taken_from_it(shop: Simulator, tmp_p
     assert shop.by_id()["Nat0"]["tags"] == []
 
 
+@pytest.mark.slow
 def test_an_attribute_that_was_sent_before_a_kill_is_cleared(shop: Simulator, tmp_path: Path) -> None:
     mirror = Mirror(shop, tmp_path, null_values="clear")
     shop.set_faults(rules=[{"route": "/subscription/sync", "kind": "delay", "seconds": 3}])
@@ -344,3 +358,84 @@ def test_an_attribute_that_was_sent_before_a_kill_is_cleared(shop: Simulator, tm
     shop.set_faults()
     mirror.sync(person(0, city=None))
     assert "city" not in shop.by_id()["Nat0"]["customAttributes"]
+
+
+def test_pyairbyte_with_its_constant_ids_removes_late_and_never_early(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path)
+    mirror.sync(*(person(n) for n in range(4)), caller=PYAIRBYTE)
+    mirror.sync(*(person(n) for n in range(3)), caller=PYAIRBYTE)
+    assert mirror.calls() == [("unsubscribe", "Nat3", None)]
+    with ConnectorProcess(mirror.config, configured(mirror), caller=PYAIRBYTE) as process:
+        process.send(*records(person(0), person(1)), stream_state(1))
+        process.expect_state()
+        process.kill()
+    mirror.sync(person(0), caller=PYAIRBYTE)
+    assert mirror.calls() == [("unsubscribe", "Nat2", None)], "u1 was read in an attempt that may have been this pass"
+    mirror.sync(person(0), caller=PYAIRBYTE)
+    assert mirror.calls() == [("unsubscribe", "Nat1", None)]
+    mirror.sync(caller=PYAIRBYTE)
+    assert mirror.calls() == []
+
+
+def test_a_tag_that_two_streams_list_goes_with_the_last_of_them(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path, "tags", subscription_id_kind="native", row_lists_all_tags=True)
+
+    def sync(a: list[str] | None, b: list[str]) -> list[str]:
+        sync_streams(mirror, {name: [{"subscription_id": "Nat0", "tags": t}] for name, t in {"a": a, "b": b}.items()})
+        tags: list[str] = shop.by_id()["Nat0"]["tags"]
+        return tags
+
+    assert sync(["vip"], ["vip", "news"]) == ["news", "vip"]
+    assert sync([], ["vip", "news"]) == ["news", "vip"]
+    assert sync([], ["news"]) == ["news"]
+    assert sync(["churn"], ["news"]) == ["churn", "news"]
+    assert sync(None, []) == ["churn"], "a row without tags is rejected, and its pairs stay"
+
+
+def test_the_share_itself_is_allowed_and_one_more_is_not(shop: Simulator, tmp_path: Path) -> None:
+    mirror = Mirror(shop, tmp_path, max_removal_ratio=0.5)
+    people = [person(n) for n in range(201)]
+    mirror.sync(*people)
+    result = mirror.sync(*people[:100])
+    assert "101 of 201 members" in result.error["message"]
+    assert mirror.calls() == []
+    assert mirror.sync(*people[:101]).errors == []
+    assert len(mirror.calls()) == 100
+
+
+@pytest.mark.slow
+def test_a_memory_in_a_bucket_outlasts_kills_and_holds_off_a_second_sync(shop: Simulator, tmp_path: Path) -> None:
+    with start_moto(tmp_path) as moto:
+        where = "<LocationConstraint>eu-central-1</LocationConstraint>"
+        location = f"<CreateBucketConfiguration>{where}</CreateBucketConfiguration>"
+        assert requests.put(f"{moto.endpoint}/memory", data=location, timeout=30).status_code == 200
+        tracking = {
+            "storage_type": "s3",
+            "s3_bucket_name": "memory",
+            "s3_bucket_region": "eu-central-1",
+            "access_key_id": "AKIAPOISON",
+            "secret_access_key": "POISON/secret",
+            "s3_endpoint": moto.endpoint,
+            "allow_http": True,
+        }
+        mirror = Mirror(shop, tmp_path, tracking=tracking)
+        del mirror.config["change_tracking"]["destination_path"]
+        first = mirror.sync(*(person(n) for n in range(6)))
+        assert first.errors == []
+        mirror.number += 1
+        with ConnectorProcess(mirror.config, configured(mirror, again=True)) as process:
+            process.send(*records(person(0), person(1)), stream_state(1))
+            process.expect_state()
+            process.kill()
+        mirror.number -= 1
+        result = mirror.sync(person(2, "gold"), silence_seconds=120, state_gap_seconds=120)
+        assert result.errors == []
+        assert mirror.calls()[0][0] == "sync"
+        assert mirror.calls()[1:] == [("unsubscribe", f"Nat{n}", None) for n in (3, 4, 5)]
+        assert_absent(result, "POISON", "@example.com")
+        store = opened(S3Settings("memory", "eu-central-1", "", "AKIAPOISON", "POISON/secret", None, moto.endpoint))
+        listed = requests.get(f"{moto.endpoint}/memory?list-type=2", timeout=30).text
+        store.delete(next(key for key in re.findall("<Key>(.*?)</Key>", listed) if not key.endswith("manifest")))
+        damaged = mirror.sync(person(0))
+        assert [path for path, *_ in mirror.calls()] == ["sync"]
+        assert any("cannot be used" in warning for warning in damaged.warnings)
