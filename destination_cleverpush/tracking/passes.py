@@ -34,9 +34,9 @@ class Pass:
         ended: it was read whole, and what followed from it is done.
         stranger: its ids do not follow those of the pass before: perhaps another connection; it removes nobody.
         former: the generation before it, where `stranger` is for a generation that does not grow.
-        members: how many members (tags: pairs) there were at its start.
+        members: how many members (tags: pairs) there were at its start, those included that `removed` counts.
         rows: read so far, in all attempts.
-        removed: members that were removed so far because their row says so.
+        removed: members that were removed because their row says so: so far, and in passes before that did not end.
         without_id: rows so far that were rejected for want of a usable id.
         lines_lost: lines of the input that were passed over so far.
     """
@@ -74,9 +74,11 @@ def next_pass(last: Pass | None, generation: int | None, sync: int | None, membe
     """
     if last is not None and is_continued(last, generation, sync):
         return replace(last, ended=False)
-    begun = Pass(generation, sync, members=members)
     if last is None:
-        return begun
+        return Pass(generation, sync, members=members)
+    # What a pass that came to no end has removed counts on: else a wrong marker removes half of the rest in each sync.
+    removed = 0 if last.ended else last.removed
+    begun = Pass(generation, sync, members=members + removed, removed=removed)
     if not (begun.has_real_ids and last.has_real_ids):
         return replace(begun, stranger=not _may_follow_unreal(last, begun))
     assert generation is not None
