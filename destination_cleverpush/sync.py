@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
@@ -69,6 +70,9 @@ class Sync:
         config: as the user filled in the form.
         streams: that the source may send rows of.
         plan: for a dry run, a file that all calls are written to.
+        policy: what rejected rows mean, where this is a part of something greater that is judged as a whole; None: what
+            the configuration says.
+        label: names the folder of rejected rows; None: the platform's sync, or the time.
 
     Attributes:
         ending: how it ended, in a sentence; empty before that.
@@ -79,14 +83,21 @@ class Sync:
     """
 
     def __init__(
-        self, config: Config, streams: Sequence[Stream], logger: logging.Logger, plan: Path | None = None
+        self,
+        config: Config,
+        streams: Sequence[Stream],
+        logger: logging.Logger,
+        plan: Path | None = None,
+        *,
+        policy: Policy | None = None,
+        label: str | None = None,
     ) -> None:
         self._config = config
         self._streams = streams
         self._logger = logger
         self._call_log = CallLog(logger, lambda: self._engine.pulse().pace, clock=time.monotonic)
         self._settlement = Settlement(
-            Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
+            policy or Policy(config.on_rejected == "fail", config.max_rejected_ratio), self._describe, logger
         )
         self._identities = Identities(config.objects.subscription_id_kind, self._settlement.tell)
         self._lists, needed = lists_of_streams(config.objects, streams)
@@ -119,7 +130,7 @@ class Sync:
         self._kept = None
         if config.rejected_records is not None and not config.dry_run:
             self._kept = told_place(config.rejected_records)
-            label = sync_label(self._sync_id, datetime.now(timezone.utc))
+            label = label or sync_label(self._sync_id, datetime.now(timezone.utc))
             self._settlement.add_keeper(
                 DeadLetterStore(config.rejected_records, label, self._settlement.kept, self._engine.stop)
             )
@@ -182,6 +193,14 @@ class Sync:
     def calls(self) -> Mapping[StreamId, int]:
         """Calls that were made so far, by stream."""
         return self._dispatcher.calls
+
+    @property
+    def done(self) -> Counter[str]:
+        """Calls that CleverPush took so far and what else is to be told of delivered rows, in words, all streams."""
+        done = Counter({what: count for (_, what), count in self._identities.besides.items()})
+        for (_, action), count in self._dispatcher.taken.items():
+            done[action.done] += count
+        return done
 
     @property
     def read(self) -> Mapping[StreamId, int]:

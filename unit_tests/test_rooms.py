@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = "Rooms know only the rooms below them BROKEN"
 STORAGE = "Only keepers know the storage BROKEN"
 FORBIDDEN = {
-    "sync": ["airbyte"],
+    "spark": ["airbyte"],
+    "sync": ["airbyte", "spark"],
     "config": ["sync"],
     "objects": ["api", "delivery"],
     "api": ["objects", "delivery"],
