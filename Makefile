@@ -8,13 +8,14 @@ poetry = VIRTUAL_ENV=$(CURDIR)/$(1) .poetry/bin/poetry
 POETRY_STAMP := .poetry/.installed-$(POETRY_VERSION)
 STAMP := .venv/.installed
 VENV := .venv/bin
-# Two more environments, each from the same lock: what the image holds, and the tools that look at it.
+# More environments, each from the same lock: what the image holds, the tools that look at it, and others.
 RUNTIME := build/runtime
 DEMO := build/demo
 SUPPLY_CHAIN := build/supply-chain
+SPARK := build/spark
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-rejected test-refreshes crash-test bench audit sbom licences fuzz clean
+.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-spark test-rejected test-refreshes crash-test bench bench-spark audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -97,6 +98,18 @@ test-pyairbyte-image: $(STAMP) ## the same, with the image besides
 
 test-examples: $(STAMP) ## run the examples: DuckDB pipe, Dagster, the Kubernetes manifest's schema
 	$(VENV)/python -m tools.examples
+
+# pyspark and a JVM (17) are for these targets alone.
+$(SPARK)/.installed: $(POETRY_STAMP) pyproject.toml poetry.lock
+	@test -x $(SPARK)/bin/python || $(PYTHON) -m venv --without-pip $(SPARK)
+	$(call poetry,$(SPARK)) sync --only main,simulator,dev --extras spark --no-interaction --no-ansi --quiet
+	@touch $@
+
+test-spark: $(SPARK)/.installed ## run a real Spark (needs Java 17); SPARK_ROWS=2000 for fewer rows
+	$(SPARK)/bin/python -m pytest --timeout=300 integration_tests/spark
+
+bench-spark: $(SPARK)/.installed ## measure a Spark job over 1, 2, 4 and 8 tasks (needs Java 17 and nginx)
+	$(SPARK)/bin/python -m tools.spark_bench
 
 test-rejected: $(STAMP) ## 100,000 rows, a tenth refused, five kills: every refused row is counted and kept
 	$(VENV)/python -m tools.rejections
