@@ -74,7 +74,7 @@ def as_the_command_leaves_it(spark: Any, df: Any, simulator: Simulator, folder: 
     return held(simulator, CHANNELS[1])
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_many_rows_with_skewed_keys(cluster: Any, simulator: Simulator, tmp_path: Path) -> None:
     df = people(cluster, ROWS)
     started = time.monotonic()
