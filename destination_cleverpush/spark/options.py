@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +21,9 @@ SECRET_CONFIG = "secret_config"  # noqa: S105 - a name
 ASSUME_PARTITIONED = "assume_partitioned"
 TASKS_AT_ONCE = "tasks_at_once"
 STREAM = "stream"
+_HIDDEN = re.compile("(?i)url|secret|password|token|access[.]?key")
+"""Spark hides a value in which one of these stands (its defaults of `spark.redaction.regex` and
+`spark.sql.redaction.options.regex`, `Utils.redact`)."""
 _OWN = (CONFIG, SECRET_CONFIG, ASSUME_PARTITIONED, TASKS_AT_ONCE, STREAM)
 _SPARKS = ("path", "checkpointlocation")
 
@@ -87,7 +91,7 @@ def read_config(options: Mapping[str, str]) -> dict[str, Any]:
     if not text:
         raise config_error(f"The option {CONFIG} is missing: the path of the configuration, as JSON.")
     if text.lstrip().startswith("{"):
-        if where == CONFIG:
+        if where == CONFIG and not _HIDDEN.search(text):
             raise config_error(
                 f"The option {CONFIG} holds the configuration itself, which Spark may show in plans and event logs, "
                 f"API key and all. Name the option {SECRET_CONFIG}, whose value Spark hides; or use "
@@ -151,13 +155,16 @@ def _property(schema: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _tasks_at_once(options: Mapping[str, str], config: Config) -> int:
+    """How many tasks share the job's bounds; not said: as many as can share, so that the bounds hold in any case."""
+    if not options.get(TASKS_AT_ONCE):
+        return config.max_concurrency
     try:
-        tasks = int(options.get(TASKS_AT_ONCE, 0))
+        tasks = int(options[TASKS_AT_ONCE])
     except ValueError:
         tasks = 0
     if tasks < 1:
         raise config_error(
-            f"The option {TASKS_AT_ONCE} is missing, or no whole number from 1: how many tasks of this write run at "
+            f"The option {TASKS_AT_ONCE} is no whole number from 1: how many tasks of this write run at "
             "the same time at most. They share the requests that may be in flight and per second."
         )
     if tasks > config.max_concurrency:

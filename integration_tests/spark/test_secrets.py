@@ -85,6 +85,7 @@ def test_the_key_is_shown_nowhere(simulator: Simulator, tmp_path: Path) -> None:
         write(df, key="subscription_id", config=str(tmp_path / "config.json"))
         bare(df, config=str(tmp_path / "config.json")).save()
         bare(df, secret_config=json.dumps(config)).save()
+        bare(df, config=json.dumps(config)).save()
         stream = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 5).load()
         stream = stream.selectExpr("concat('u', value) AS subscription_id", "concat('+49', value) AS phone").writeStream
         options = {

@@ -141,11 +141,11 @@ def test_a_bare_write_is_refused_with_advice(spark: Any, simulator: Simulator, t
     df = people(spark, 10).repartition(2, "subscription_id")
     told = refusal(bare(df, config=path).save)
     assert "Use destination_cleverpush.spark.write(df, key=..., config=..., order_by=...)" in told
-    told = refusal(bare(df, config=path, assume_partitioned="true").save)
-    assert "The option tasks_at_once is missing" in told
     assert simulator.stats()["calls"] == 0
     bare(df, config=path, assume_partitioned="true", tasks_at_once="2", stream="people").save()
     assert len(held(simulator)) == 10
+    bare(df, config=json.dumps(config_of(simulator)), assume_partitioned="true").save()
+    assert simulator.stats()["most_in_flight"] <= 2
 
 
 def test_what_cannot_be_right_is_refused(spark: Any, simulator: Simulator) -> None:

@@ -50,9 +50,15 @@ def test_rejected_rows_are_judged_for_the_whole_job_alone() -> None:
     assert (options.config.max_rejected_ratio, options.share().max_rejected_ratio) == (0.1, None)
 
 
-@pytest.mark.parametrize("tasks", ["", "0", "-1", "many"])
-def test_how_many_tasks_share_must_be_said(tasks: str) -> None:
-    assert "The option tasks_at_once is missing" in refused(tasks_at_once=tasks)
+@pytest.mark.parametrize("tasks", ["0", "-1", "many"])
+def test_how_many_tasks_share_is_a_number(tasks: str) -> None:
+    assert "The option tasks_at_once is no whole number" in refused(tasks_at_once=tasks)
+
+
+def test_where_nobody_says_how_many_tasks_share_the_bounds_hold_for_as_many_as_can() -> None:
+    options = {"advanced.max_concurrency": "8", "advanced.max_requests_per_second": "16"}
+    share = read(tasks_at_once="", **options).share()
+    assert (share.max_concurrency, share.max_requests_per_second) == (1, 2.0)
 
 
 @pytest.mark.parametrize("value", ["", "false", "yes"])
@@ -65,6 +71,11 @@ def test_a_configuration_comes_from_a_file(tmp_path: Path) -> None:
     file.write_text(json.dumps(raw_config()))
     options = read_options(given(config=str(file), secret_config="", stream="people"), LOGGER)
     assert (options.config.api.channel_id, options.stream.name) == (CHANNEL, "people")
+
+
+def test_text_that_spark_hides_is_taken() -> None:
+    text = json.dumps(raw_config("https://api.example.com"))
+    assert read_options(given(config=text, secret_config=""), LOGGER).config.api.base_url == "https://api.example.com"
 
 
 def test_text_that_spark_would_show_is_refused() -> None:
