@@ -130,6 +130,8 @@ def smoke() -> None:
             config.flush()
             connector = Path(sys.executable).with_name("destination-cleverpush")
             arguments = ["--destination", str(connector), "--config", config.name, "--scenarios", ",".join(scenarios)]
+            if column != "id":  # the ID of the small sync that it begins with
+                arguments.append("--skip-preflight")
             done = subprocess.run(
                 [bin_folder / "pyab", "destination-smoke-test", *arguments],
                 env=env,
