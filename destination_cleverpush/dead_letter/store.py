@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import logging
 import secrets
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from destination_cleverpush.dead_letter.rows import encode, folder, part_name
-from destination_cleverpush.errors import Failure, system_error, transient_error
+from destination_cleverpush.errors import Failure
+from destination_cleverpush.storage.group_commit import GroupCommit
 from destination_cleverpush.storage.local import ephemeral_warning
 from destination_cleverpush.storage.objects import CHECK_PATIENCE, SYNC_PATIENCE, Objects, open_objects
 from destination_cleverpush.storage.settings import GcsSettings, LocalSettings, S3Settings, Settings
@@ -70,17 +69,20 @@ class DeadLetterStore:
         self._objects = _opened(settings, patience)
         self._label = sync_label
         self._on_kept = on_kept
-        self._on_failure = on_failure
-        self._flush_interval = flush_interval_seconds
         self._roll_bytes = roll_bytes
         self._started = datetime.now(timezone.utc)
         self._parts: dict[StreamId, _Part] = {}
-        self._changed = threading.Condition()
-        self._pending: list[tuple[Job, RejectedRow]] = []
-        self._closing = False
-        self._failure: Failure | None = None
-        self._deadline = float("inf")
-        self._ended = True  # the thread, or it has not begun
+        self._waiting: GroupCommit[tuple[Job, RejectedRow]] = GroupCommit(
+            NAME,
+            self._store,
+            on_failure,
+            flush_seconds=flush_interval_seconds,
+            most=_ROWS_PER_FLUSH,
+            late=f"{NAME} did not take the last rejected rows in time.",
+            thread="dead-letter-store",
+        )
+        self.close = self._waiting.close
+        self.hurry = self._waiting.hurry
 
     def keep(self, outcomes: Sequence[tuple[Job, RejectedRow | None]]) -> list[Job]:
         """Take the rejected rows, to be stored soon; never waits for the store. Returns the jobs that wait for them.
@@ -89,77 +91,8 @@ class DeadLetterStore:
         rows that were not told as kept yet are held.
         """
         rows = [(job, rejected) for job, rejected in outcomes if rejected is not None]
-        jobs = [job for job, _ in rows]
-        with self._changed:
-            if not rows or self._closing or self._failure is not None:
-                return jobs
-            if self._ended:
-                self._ended = False
-                threading.Thread(target=self._run, name="dead-letter-store", daemon=True).start()
-            before = len(self._pending)
-            self._pending += rows
-            if not before or before < _ROWS_PER_FLUSH <= len(self._pending):
-                self._changed.notify_all()
-        return jobs
-
-    def close(self) -> None:
-        """Store what waits, and tell of it. Rows that come later are not taken.
-
-        It waits until the store's own retries have ended (some minutes), but for :meth:`hurry`.
-
-        Raises:
-            Failure: the store's; `transient_error` when the time is up.
-        """
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-            while not self._ended:
-                left = self._deadline - time.monotonic()
-                if left <= 0:
-                    raise transient_error("The dead letter store did not take the last rejected rows in time.")
-                self._changed.wait(min(left, threading.TIMEOUT_MAX))
-        if self._failure is not None:
-            raise self._failure
-
-    def hurry(self, seconds: float) -> None:
-        """Have :meth:`close`, now or later, wait for so many seconds from now at most; from any thread."""
-        with self._changed:
-            self._deadline = min(self._deadline, time.monotonic() + seconds)
-            self._changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            while batch := self._gather():
-                self._store(batch)
-        except Failure as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001 (nobody waits for this thread: it must tell of any failure)
-            self._fail(
-                system_error(
-                    "The dead letter store failed for a reason that the connector does not know.",
-                    f"Dead letter store: {type(error).__name__}",
-                )
-            )
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
-
-    def _fail(self, error: Failure) -> None:
-        with self._changed:
-            self._failure = error
-            self._pending = []
-        self._on_failure(error)
-
-    def _gather(self) -> list[tuple[Job, RejectedRow]]:
-        """The rows of the next flush; none when the store is closing and all are stored."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._pending or self._closing)
-            self._changed.wait_for(
-                lambda: self._closing or len(self._pending) >= _ROWS_PER_FLUSH, timeout=self._flush_interval
-            )
-            batch, self._pending = self._pending, []
-            return batch
+        self._waiting.take(rows)
+        return [job for job, _ in rows]
 
     def _store(self, batch: list[tuple[Job, RejectedRow]]) -> None:
         streams: dict[StreamId, list[tuple[Job, RejectedRow]]] = {}
