@@ -92,6 +92,12 @@ class _Tracked:
         return self.stream.sync_mode == "full_refresh"
 
     @property
+    def looks_up_all(self) -> bool:
+        """Whether all of a person's subscriptions are unsubscribed, those included that came since."""
+        external = self.plan.settings.subscription_id_kind is SubscriptionIdKind.EXTERNAL
+        return external and self.plan.object.pair is None
+
+    @property
     def unit(self) -> str:
         return "pairs of subscription and tag" if self.plan.object.pair else "members"
 
@@ -403,11 +409,7 @@ class Tracked:
         names = [name for name in self._memory.names(tracked.id, entry.names) if name in turn.nulls]
         member = turn.known
         if names and not natives:
-            if not tracked.own_ids:
-                natives = (member.id,)
-            else:
-                answer = yield look_up(member.id, Tolerance.ANYTHING)
-                natives = answer.ids
+            natives = ((yield from _looked_up(member.id)) or ()) if tracked.own_ids else (member.id,)
         if names and not natives:
             return False
         for name in names:
@@ -502,11 +504,8 @@ class Tracked:
         and where nobody can tell, those that are remembered are.
         """
         natives = _remembered(member)
-        external = tracked.plan.settings.subscription_id_kind is SubscriptionIdKind.EXTERNAL
-        if natives and external and tracked.plan.object.pair is None:
-            answer = yield look_up(own, Tolerance.ANYTHING)
-            if answer.verdict is Verdict.DELIVERED:
-                natives = tuple(dict.fromkeys((*natives, *answer.ids)))
+        if natives and tracked.looks_up_all:
+            natives = (yield from _looked_up(own, natives)) or natives
         if natives:
             self._identities.known.found(own, natives)
 
@@ -519,8 +518,7 @@ class Tracked:
             return False
         natives = _remembered(member)
         if natives and tracked.plan.object.pair is not None:
-            answer = yield look_up(who.own, Tolerance.ANYTHING)
-            natives = tuple(dict.fromkeys((*natives, *answer.ids)))
+            natives = (yield from _looked_up(who.own, natives)) or natives
         if natives:
             self._identities.known.found(who.own, natives)
         return bool(natives)
@@ -617,18 +615,13 @@ class Tracked:
         return job
 
     def _let_go(self, tracked: _Tracked, removal: Removal, job: Job) -> Script:
-        natives = removal.native
-        external = tracked.plan.settings.subscription_id_kind is SubscriptionIdKind.EXTERNAL
+        natives: tuple[str, ...] | None = removal.native
         self._owed[tracked.id] += 1  # until it is done
         if not tracked.own_ids:
             natives = natives or (removal.id,)
-        elif not removal.shared and (not natives or (external and tracked.plan.object.pair is None)):
-            answer = yield look_up(removal.id, Tolerance.ANYTHING)
-            if answer.verdict is Verdict.DELIVERED:
-                natives = tuple(dict.fromkeys((*natives, *answer.ids)))
-            elif not natives:
-                return
-        if len(natives) > MOST_OF_ONE:
+        elif not removal.shared and (not natives or tracked.looks_up_all):
+            natives = yield from _looked_up(removal.id, removal.native)
+        if natives is None or len(natives) > MOST_OF_ONE:
             return
         well = True
         for native in natives:
@@ -667,6 +660,14 @@ class _Turn:
         """The member, of a row that has one."""
         assert self.member is not None
         return self.member
+
+
+def _looked_up(own: str, known: tuple[str, ...] = ()) -> Generator[Operation, Answer, tuple[str, ...] | None]:
+    """A person's subscriptions: the known ones, and those that CleverPush finds; None where nobody can tell of any."""
+    answer = yield look_up(own, Tolerance.ANYTHING)
+    if answer.verdict is not Verdict.DELIVERED and not known:
+        return None
+    return tuple(dict.fromkeys((*known, *answer.ids)))
 
 
 def _watched(tracked: _Tracked, script: Script, ends: _Ends) -> Script:
