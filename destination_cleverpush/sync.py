@@ -26,7 +26,7 @@ from destination_cleverpush.config import Config
 from destination_cleverpush.dead_letter.rows import sync_label
 from destination_cleverpush.dead_letter.store import DeadLetterStore, told_place
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
-from destination_cleverpush.delivery.engine import Engine
+from destination_cleverpush.delivery.engine import Caller, Engine
 from destination_cleverpush.errors import Failure, system_error, transient_error
 from destination_cleverpush.objects.known import Identities
 from destination_cleverpush.objects.plan import StreamPlan, lists_of_streams, plan_streams
@@ -54,6 +54,7 @@ from destination_cleverpush.words import (
     State,
     Stream,
     StreamId,
+    Underway,
 )
 
 Input = Row | State | Complete | PassedOver
@@ -121,7 +122,7 @@ class Sync:
         )
         self._engine = Engine(
             self._dispatcher,
-            self._send,
+            Caller(self._begin, self._send, self._answered),
             config.max_concurrency,
             grace_seconds=2 * config.api.request_timeout_seconds,
             bell=self._settlement.ring,
@@ -219,9 +220,16 @@ class Sync:
         self._settlement.hurry(CANCEL_GRACE_SECONDS)
 
     def _send(self, operation: Operation) -> Answer:
-        answer = (self._rehearsal or self._refused).send(operation)
+        return (self._rehearsal or self._refused).send(operation)
+
+    def _begin(self, operation: Operation) -> Underway | Answer | None:
+        if self._rehearsal is not None:
+            return self._rehearsal.begin(operation)
+        return None if self._refused.concerns(operation) else self._client.begin(operation)
+
+    def _answered(self, operation: Operation, answer: Answer) -> None:
+        self._refused.answered(answer)
         self._call_log.answered(operation, answer)
-        return answer
 
     def _tell_opening(self) -> None:
         api = self._config.api

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from destination_cleverpush.errors import Failure
 
@@ -248,6 +248,28 @@ class Answer:
 
 
 DELIVERED = Answer(Verdict.DELIVERED, status=200)
+
+
+class Underway(Protocol):
+    """A call that was made, and whose answer is not there yet."""
+
+    @property
+    def due(self) -> float:
+        """When to look also if nothing has come, on the monotonic clock."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether looking does not help any more: somebody has to :meth:`wait`."""
+
+    def fileno(self) -> int:
+        """The descriptor on which the answer comes."""
+
+    def look(self) -> Answer | None:
+        """Take what has come, without waiting; None while more must come, or while it :attr:`blocks`."""
+
+    def wait(self) -> Answer:
+        """The answer, waited for."""
+
 
 Script = Generator[Operation, Answer, None]
 """A row's operations, one after the other: each is yielded, and its answer sent in once it is answered for good.

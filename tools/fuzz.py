@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["destination_cleverpush"]):
     from destination_cleverpush.airbyte.lines import LineParser
     from destination_cleverpush.airbyte.states import with_stats
     from destination_cleverpush.api.reasons import ROW_STATUSES, recognise
-    from destination_cleverpush.api.transport import Reply
+    from destination_cleverpush.api.reply import Reply
     from destination_cleverpush.config import parse_config
     from destination_cleverpush.errors import Failure
     from destination_cleverpush.objects.plan import StreamPlan, plan_streams

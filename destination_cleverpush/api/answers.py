@@ -19,7 +19,7 @@ from destination_cleverpush.api.reasons import (
     SERVER_ERROR,
     recognise,
 )
-from destination_cleverpush.api.transport import Reply
+from destination_cleverpush.api.reply import Reply
 from destination_cleverpush.api.trouble import NoReply, Trouble
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.words import DELIVERED, UNKNOWN_TAG, UNKNOWN_TOPIC, Answer, Verdict

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from destination_cleverpush.api.answers import classify, refused_by_a_page, unanswered, unknown_ids
+from destination_cleverpush.api.exchange import Exchange
 from destination_cleverpush.api.failures import (
     NO_CHANNEL,
     access_refused,
@@ -27,12 +28,13 @@ from destination_cleverpush.api.failures import (
 )
 from destination_cleverpush.api.lookups import looked_up
 from destination_cleverpush.api.reasons import BLOCKED, NOT_FOUND, SERVER_ERROR
+from destination_cleverpush.api.reply import LARGEST_ANSWER_BYTES, LARGEST_LIST_BYTES, Reply
 from destination_cleverpush.api.routes import CONTROL, Finding, Routes, finding, says_something
 from destination_cleverpush.api.settings import Settings
-from destination_cleverpush.api.transport import LARGEST_LIST_BYTES, Reply, Transport
+from destination_cleverpush.api.transport import Transport
 from destination_cleverpush.api.trouble import NoReply, Trouble
 from destination_cleverpush.errors import Failure, config_error, transient_error
-from destination_cleverpush.words import DELIVERED, Action, Answer, Operation, Verdict
+from destination_cleverpush.words import DELIVERED, Action, Answer, Operation, Underway, Verdict
 
 READS_VOUCH_SECONDS = 10.0
 """For so long one read that passed the firewall says that it is the rows that are refused, and not the connector."""
@@ -40,6 +42,16 @@ READS_VOUCH_SECONDS = 10.0
 _WITNESS_PATH = "/channels"
 WITNESS = Action("read", {"plain": _WITNESS_PATH})
 """A read that changes nothing: whether CleverPush answers at all. Nothing of its answer is kept."""
+
+
+class _Asked(NamedTuple):
+    """A request, of whose answer `most` bytes are read, and the route that it goes to."""
+
+    method: str
+    path: str
+    body: bytes | None
+    most: int
+    route: str
 
 
 class Client:
@@ -80,8 +92,22 @@ class Client:
         A route that begins with `GET ` is a look-up: the payload becomes the query, and DELIVERED without `ids` says
         that there is definitely no such subscription. An answer that refuses an unknown tag or topic names it.
         """
-        answer = self._send(operation)
-        return replace(answer, named=unknown_ids(answer, operation.payload)) if answer.reason else answer
+        return _with_names(self._send(operation), operation)
+
+    def begin(self, operation: Operation) -> Underway | Answer | None:
+        """Make one call, as :meth:`send`, without waiting for its answer; an Answer where that is known at once.
+
+        None where only :meth:`send` can, since it may have to wait: for a new connection, or since it is not known
+        which route the action has.
+        """
+        asked = self._asked(operation)
+        if asked is None:
+            return None
+        try:
+            exchange = self._transport.begin(asked.method, asked.path, asked.body, asked.most)
+        except NoReply as error:
+            return self._unanswered(error)
+        return None if exchange is None else _Underway(self, operation, asked, exchange)
 
     def find_route(self, action: Action) -> str | None:
         """Which route the server has for the action, by calls that change nothing, since they name no subscription.
@@ -141,28 +167,38 @@ class Client:
         """Close the kept connections."""
         self._transport.close()
 
+    def _asked(self, operation: Operation) -> _Asked | None:
+        """The request for an operation; None while it is not known which route its action has."""
+        route = self._routes.settled(operation.action)
+        if route is None:
+            return None
+        if route.startswith("GET "):
+            path = route[4:]
+            query = urlencode({"channelId": self.settings.channel_id, **operation.payload})
+            return _Asked("GET", f"{path}?{query}", None, LARGEST_LIST_BYTES, path)
+        return _Asked("POST", route, self._body(operation.payload), LARGEST_ANSWER_BYTES, route)
+
+    def _body(self, payload: Mapping[str, Any]) -> bytes:
+        return json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
+
     def _send(self, operation: Operation) -> Answer:
-        action, payload = operation.action, operation.payload
+        action = operation.action
         if action is WITNESS:
             return self._see()
-        route = self._routes.settled(action)
-        if route is not None and route.startswith("GET "):
-            return self._look_up(route[4:], payload)
-        body = json.dumps({"channelId": self.settings.channel_id, **payload}).encode()
-        if route is not None:
-            return self._call(action, route, body)
+        if (asked := self._asked(operation)) is not None:
+            return self._ask(action, asked)
+        body = self._body(operation.payload)
         if len(self._routes.candidates(action)) == 1:
             return self._find_route(operation, body)
         turn = self._turns.setdefault(action, threading.Lock())
         if not turn.acquire(timeout=self.settings.request_timeout_seconds):
             return _undecided("was not called, since it is not known yet which route it has", None)
         try:
-            route = self._routes.settled(action)
-            if route is None:
+            if self._routes.settled(action) is None:
                 return self._find_route(operation, body)
         finally:
             turn.release()
-        return self._call(action, route, body)
+        return self._send(operation)
 
     def _find_route(self, operation: Operation, body: bytes) -> Answer:
         action, payload = operation.action, operation.payload
@@ -209,20 +245,22 @@ class Client:
                     self._shown = reply
             return self._shown
 
-    def _call(self, action: Action, route: str, body: bytes) -> Answer:
+    def _ask(self, action: Action, asked: _Asked) -> Answer:
         try:
-            reply = self._transport.exchange("POST", route, body)
+            reply = self._transport.exchange(asked.method, asked.path, asked.body, asked.most)
         except NoReply as error:
             return self._unanswered(error)
-        return self._judge(action, route, reply)
+        return self._judge_asked(action, asked, reply)
 
-    def _look_up(self, path: str, payload: Mapping[str, Any]) -> Answer:
-        query = urlencode({"channelId": self.settings.channel_id, **payload})
-        try:
-            reply = self._transport.exchange("GET", f"{path}?{query}", most=LARGEST_LIST_BYTES)
-        except NoReply as error:
-            return self._unanswered(error)
-        return self._refused_entry(reply) or looked_up(reply, path, self.settings.base_url, self._control)
+    def _judge_asked(self, action: Action, asked: _Asked, reply: Reply) -> Answer:
+        if asked.method == "POST":
+            return self._judge(action, asked.route, reply)
+        return self._refused_entry(reply) or looked_up(reply, asked.route, self.settings.base_url, self._control)
+
+    def _is_clear(self, action: Action, reply: Reply) -> bool:
+        """Whether an answer can be judged without a further call."""
+        status = reply.status
+        return status < 300 or status == 429 or status >= 500 or (action in self._known_routes and status != 403)
 
     def _judge(self, action: Action, route: str, reply: Reply) -> Answer:
         if reply.status >= 300 and (refused := self._refused_entry(reply)):
@@ -313,3 +351,52 @@ class Client:
 def _undecided(summary: str, status: int | None) -> Answer:
     """It is not known yet whether there is a route; one call at a time finds out, and no row is judged by it."""
     return Answer(Verdict.RETRY, SERVER_ERROR, summary, status, congested=True, local=True)
+
+
+def _with_names(answer: Answer, operation: Operation) -> Answer:
+    return replace(answer, named=unknown_ids(answer, operation.payload)) if answer.reason else answer
+
+
+class _Underway:
+    """A call that was sent: an exchange whose answer the client judges."""
+
+    __slots__ = ("_asked", "_client", "_exchange", "_operation", "_reply")
+
+    def __init__(self, client: Client, operation: Operation, asked: _Asked, exchange: Exchange) -> None:
+        self._client = client
+        self._operation = operation
+        self._asked = asked
+        self._exchange = exchange
+        self._reply: Reply | None = None
+
+    @property
+    def due(self) -> float:
+        return self._exchange.due
+
+    @property
+    def blocks(self) -> bool:
+        return self._reply is not None or self._exchange.blocks
+
+    def fileno(self) -> int:
+        return self._exchange.fileno()
+
+    def look(self) -> Answer | None:
+        try:
+            reply = self._exchange.look()
+        except NoReply as error:
+            return self._client._unanswered(error)
+        if reply is None:
+            return None
+        if self._client._is_clear(self._operation.action, reply):
+            return self._judged(reply)
+        self._reply = reply
+        return None
+
+    def wait(self) -> Answer:
+        try:
+            return self._judged(self._reply or self._exchange.wait())
+        except NoReply as error:
+            return self._client._unanswered(error)
+
+    def _judged(self, reply: Reply) -> Answer:
+        return _with_names(self._client._judge_asked(self._operation.action, self._asked, reply), self._operation)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-_PIECE_BYTES = 1 << 14  # what is sent between two looks at the clock; a record of TLS holds as much
+PIECE_BYTES = 1 << 14  # what is sent between two looks at the clock; a record of TLS holds as much
 _LEAST_WAIT_SECONDS = 0.001
 
 
@@ -32,14 +32,16 @@ class Call:
         fresh: its connection was made for it.
         sent: the server may have seen something of the body.
         answered: status and headers came.
+        received: what has come of the answer before it is read.
     """
 
-    __slots__ = ("answered", "deadline", "fresh", "sent", "silence")
+    __slots__ = ("answered", "deadline", "fresh", "received", "sent", "silence")
 
     def __init__(self, timeout: float) -> None:
         self.silence = timeout
         self.deadline = time.monotonic() + 2 * timeout
         self.fresh = self.sent = self.answered = False
+        self.received = memoryview(b"")
 
     def wait(self) -> float:
         """Seconds that the next step may take.
@@ -74,14 +76,14 @@ def bounded(connection_class: type[Any], calls: Calls) -> type[Any]:
             calls.now.sent = True
 
         def send(self, data: Any) -> None:
-            if len(data) <= _PIECE_BYTES:
+            if len(data) <= PIECE_BYTES:
                 super().send(data)
                 return
             call = calls.now
-            for start in range(0, len(data), _PIECE_BYTES):
+            for start in range(0, len(data), PIECE_BYTES):
                 if self.sock is not None:
                     self.sock.settimeout(call.wait())
-                super().send(data[start : start + _PIECE_BYTES])
+                super().send(data[start : start + PIECE_BYTES])
                 call.sent = True
 
         def getresponse(self) -> Any:
@@ -122,6 +124,11 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if received := self._call.received:
+            count = min(len(buffer), len(received))
+            buffer[:count] = received[:count]
+            self._call.received = received[count:]
+            return count
         wait = self._call.wait()
         if wait < self._call.silence:
             self._sock.settimeout(wait)

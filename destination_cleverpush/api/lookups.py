@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 from destination_cleverpush.api.answers import RETRY_STATUSES, classify
 from destination_cleverpush.api.failures import cannot_look_up
+from destination_cleverpush.api.reply import Reply
 from destination_cleverpush.api.routes import Finding, finding
-from destination_cleverpush.api.transport import Reply
 from destination_cleverpush.words import Answer, Verdict
 
 

@@ -61,9 +61,17 @@ class Refused:
             said = f"The row has {_THINGS[reason]} that CleverPush has refused before in this sync."
             return Answer(Verdict.REJECTED, reason, said, named=named)
         answer = self._send(operation)
+        self.answered(answer)
+        return answer
+
+    def concerns(self, operation: Operation) -> bool:
+        """Whether a call names what was refused, so that only :meth:`send` may make it."""
+        return self._among(operation.payload) is not None
+
+    def answered(self, answer: Answer) -> None:
+        """Take note of an answer to a call that somebody else made."""
         if answer.reason in self._ids:
             self._ids[answer.reason].update(each for each in answer.named if each not in self._known[answer.reason])
-        return answer
 
     def _among(self, payload: Mapping[str, Any]) -> tuple[Reason, tuple[str, ...]] | None:
         """What a call would name in vain, and the reason for which it was refused."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TextIO
 
 from destination_cleverpush.api.client import WITNESS, Client
 from destination_cleverpush.errors import Failure, config_error
-from destination_cleverpush.words import DELIVERED, Action, Answer, Operation, Verdict
+from destination_cleverpush.words import DELIVERED, Action, Answer, Operation, Underway, Verdict
 
 FIRST_CALLS = 5
 """Of each kind, that are kept to be shown."""
@@ -46,6 +46,12 @@ class Rehearsal:
         self._file = _open(plan) if plan is not None else None
         self.first: dict[Action, list[Call]] = {}
         self.written = 0
+
+    def begin(self, operation: Operation) -> Underway | Answer | None:
+        """As :meth:`Client.begin`."""
+        if operation.action is WITNESS or operation.action.is_read:
+            return self._client.begin(operation)
+        return self.send(operation)
 
     def send(self, operation: Operation) -> Answer:
         """As :meth:`Client.send`."""

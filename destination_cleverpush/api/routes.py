@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from urllib.parse import quote
 
-from destination_cleverpush.api.transport import Reply
+from destination_cleverpush.api.reply import Reply
 from destination_cleverpush.words import Action
 
 CONTROL = "/subscription/no-such-route-control"

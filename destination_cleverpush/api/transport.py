@@ -7,7 +7,7 @@ are resolved once, and a redirect is never followed, so that the key goes nowher
 
 from __future__ import annotations
 
-import json
+import queue
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,56 +15,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from destination_cleverpush.api.deadline import Call, Calls, bounded
+from destination_cleverpush.api.deadline import PIECE_BYTES, Call, Calls, bounded
 from destination_cleverpush.api.environment import Proxy, require_bundle, unusable_proxy
-from destination_cleverpush.api.reasons import LONGEST_WORDS
+from destination_cleverpush.api.exchange import FAILURES, Exchange, give_back, no_reply
+from destination_cleverpush.api.reply import LARGEST_ANSWER_BYTES, Reply, read_reply
 from destination_cleverpush.api.settings import Settings
-from destination_cleverpush.api.trouble import NoReply, Trouble, trouble_of, why
-
-LARGEST_ANSWER_BYTES = 1 << 16
-LARGEST_LIST_BYTES = 1 << 22
-
-
-class Reply:
-    """An HTTP answer: status, headers (case-insensitive) and body, which is `whole` unless it is overlong.
-
-    The body is kept without the blanks before it.
-    """
-
-    __slots__ = ("body", "headers", "status", "whole")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, whole: bool) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body.lstrip()
-        self.whole = whole
-
-    @property
-    def is_page(self) -> bool:
-        """Whether the body is a web page: of a server that knows no such route, or of something in between."""
-        return self.body.startswith(b"<")
-
-    @property
-    def is_html(self) -> bool:
-        """Whether it is a web page, or says that it is one."""
-        return self.is_page or "html" in self.headers.get("Content-Type", "")
-
-    def json(self) -> Any:
-        """The body as JSON, or None where it is none."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-
-    def words(self) -> str:
-        """CleverPush's own words: `error`, `message` and `errors` where they are there, else the text."""
-        body = self.json()
-        if isinstance(body, Mapping):
-            parts = [body[name] for name in ("error", "message", "errors") if body.get(name)]
-            found = "; ".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
-        else:
-            found = self.body.decode("utf-8", "replace")
-        return " ".join(found.split())[:LONGEST_WORDS]
 
 
 class Transport:
@@ -102,12 +57,36 @@ class Transport:
             NoReply: no answer came.
         """
         call = self._calls.now = Call(self._timeout)
+        request = self._request(method, path, body)
         try:
-            return self._exchange(self._request(method, path, body), most)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, MemoryError) as error:
-            trouble = trouble_of(error)
-            crowded = trouble is Trouble.BROKEN and call.fresh and not call.answered
-            raise NoReply(trouble, sent=call.sent, crowded=crowded, why=why(error)) from error
+            response = self._adapter.send(request, stream=True, timeout=self._timeout, **self._environment)
+            return read_reply(response.raw, most)
+        except FAILURES as error:
+            raise no_reply(error, call) from error
+
+    def begin(
+        self, method: str, path: str, body: bytes | None = None, most: int = LARGEST_ANSWER_BYTES
+    ) -> Exchange | None:
+        """Ask, and do not wait for the answer; None where only :meth:`exchange` can, since it may have to wait.
+
+        That is where no connection is kept, or the body is long.
+
+        Raises:
+            NoReply: it cannot be asked.
+        """
+        if body is not None and len(body) > PIECE_BYTES:
+            return None
+        connection = self._adapter.kept_connection()
+        if connection is None:
+            return None
+        call = self._calls.now = Call(self._timeout)
+        request = self._request(method, path, body)
+        try:
+            self._adapter.ask(connection, request, self._environment["proxies"])
+            return Exchange(self._calls, call, connection, self._adapter.kept, most)
+        except FAILURES as error:
+            give_back(connection, self._adapter.kept, usable=False)
+            raise no_reply(error, call) from error
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -120,16 +99,6 @@ class Transport:
         if body is not None:
             request.headers = {**self._headers, "Content-Length": str(len(body))}  # type: ignore[assignment]
         return request
-
-    def _exchange(self, request: requests.PreparedRequest, most: int) -> Reply:
-        response = self._adapter.send(request, stream=True, timeout=self._timeout, **self._environment)
-        content = b""
-        while chunk := response.raw.read1(LARGEST_ANSWER_BYTES, decode_content=True):
-            content += chunk
-            if len(content) >= most:
-                response.close()
-                return Reply(response.status_code, response.headers, content, whole=False)
-        return Reply(response.status_code, response.headers, content, whole=True)
 
 
 class _Adapter(HTTPAdapter):
@@ -148,7 +117,37 @@ class _Adapter(HTTPAdapter):
         super().cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
         pool.ConnectionCls = bounded(pool.ConnectionCls, calls)
         self._pool = pool
+        self._forwarded = pool.proxy_headers if str(request.url).startswith("http:") else {}
         self._targets: dict[str | None, str] = {}
+
+    @property
+    def kept(self) -> queue.Queue[Any]:
+        """The pool's connections, None in place of those that were not made yet."""
+        kept: queue.Queue[Any] = self._pool.pool
+        return kept
+
+    def kept_connection(self) -> Any:
+        """A connection over which can be asked at once, taken from the kept ones; None where there is none."""
+        try:
+            connection = self.kept.get_nowait()
+        except queue.Empty:
+            return None
+        if connection is not None and connection.is_connected:
+            return connection
+        give_back(connection, self.kept, usable=False)
+        return None
+
+    def ask(self, connection: Any, request: requests.PreparedRequest, proxies: Any) -> None:
+        """Send a request over a kept connection, as :meth:`send` would; afterwards the connection never waits."""
+        connection.request(
+            request.method,
+            self.request_url(request, proxies),
+            body=request.body,
+            headers={**request.headers, **self._forwarded},
+            preload_content=False,
+            decode_content=False,
+        )
+        connection.sock.settimeout(0.0)
 
     def get_connection_with_tls_context(self, *_args: Any, **_options: Any) -> Any:
         """The one pool."""

@@ -1,24 +1,51 @@
-"""The threads: one that reads the input, as many senders as are needed, and the caller's, which settles.
+"""The threads: a reader of the input, a courier of the calls, senders for what waits, and the caller's, which settles.
 
 ```
-feed ─ put ─► dispatcher ─► senders ─ send ─► CleverPush
-                  │ settled            (one lock, held for bookkeeping alone)
+feed ─ put ─► dispatcher ─► courier ─ begin ─► CleverPush
+                  │            └ senders ─ send ─►
+                  │ settled      (one lock, held for bookkeeping alone)
 settlement ◄──────┘
      └─ release ─► due states
 ```
 
 All decisions are the dispatcher's, under one lock. Nothing is formatted, mapped, logged or stored under it.
+
+One thread makes the calls and takes their answers, as long as neither has to wait: threads that take turns at Python
+cost more than the calls themselves. What has to wait (a new connection, an answer whose end does not show, a route that
+is not known) it hands to a sender, of which there are as many as are needed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from destination_cleverpush.delivery.dispatcher import Attempt, Dispatcher
+from destination_cleverpush.delivery.flight import Flight
 from destination_cleverpush.errors import Failure
-from destination_cleverpush.words import Answer, DueState, Job, Operation, Pulse, State
+from destination_cleverpush.words import Answer, DueState, Job, Operation, Pulse, State, Underway
+
+_MOST_AT_ONCE = 8
+"""Calls that are made before answers are looked for, lest a server that asks to wait is heard late."""
+
+_AWAKE = float("-inf")
+
+
+class Caller(NamedTuple):
+    """How calls are made; used from many threads.
+
+    Attributes:
+        begin: makes one without waiting; None where only `send` can; an answer where that is known at once.
+        send: makes one, and waits for its answer.
+        answered: told each answer.
+    """
+
+    begin: Callable[[Operation], Underway | Answer | None]
+    send: Callable[[Operation], Answer]
+    answered: Callable[[Operation, Answer], None] = lambda *_: None
 
 
 class Stopped(Exception):
@@ -30,7 +57,7 @@ class Engine:
 
     Args:
         dispatcher: decides; nobody else may touch it while the engine runs, but within `locked`.
-        send: makes one call; used from many threads; must not raise.
+        caller: makes the calls.
         most_senders: threads that send, at most.
         grace_seconds: how long requests in flight may take to end after a failure.
         bell: called when the settlement should look up: a state may leave, or the sync is over.
@@ -39,13 +66,13 @@ class Engine:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        send: Callable[[Operation], Answer],
+        caller: Caller,
         most_senders: int,
         grace_seconds: float,
         bell: Callable[[], None],
     ) -> None:
         self.dispatcher = dispatcher
-        self._send = send
+        self._caller = caller
         self._most_senders = most_senders
         self._grace = grace_seconds
         self._bell = bell
@@ -53,8 +80,10 @@ class Engine:
         self.locked = threading.RLock()
         self._work = threading.Condition(self.locked)
         self._room = threading.Condition(self.locked)
+        self._flight: Flight | None = None
+        self._wake_at = _AWAKE  # when the courier looks by itself
+        self._handed: deque[tuple[Attempt, Callable[[], Answer]]] = deque()
         self._idle = 0
-        self._wake_at = float("inf")
         self._senders: list[threading.Thread] = []
         self._closing = False
         self._input_failure: Failure | None = None
@@ -69,6 +98,8 @@ class Engine:
             feed: called in a thread of its own; hands jobs and states to :meth:`put`, and returns at the input's end.
                 A Failure from it ends the sync after what was read has been delivered.
         """
+        self._flight = flight = Flight()
+        threading.Thread(target=self._carry, args=(flight,), name="courier", daemon=True).start()
         threading.Thread(target=self._read, args=(feed,), name="reader", daemon=True).start()
 
     def put(self, items: Sequence[Job | State]) -> None:
@@ -142,7 +173,7 @@ class Engine:
             if self.dispatcher.failure is None:
                 look_again = self.dispatcher.watch(now)
                 if not self._ending:
-                    self._call_sender()  # held jobs may have been let go
+                    self._call_courier()  # held jobs may have been let go
                     return look_again
                 self._changed()
             self._latest_end = min(self._latest_end, now + self._grace)
@@ -157,6 +188,7 @@ class Engine:
         """End all threads that wait; returns the failure that ended the sync."""
         with self.locked:
             self._closing = True
+            self._wake_courier()
             self._work.notify_all()
             self._room.notify_all()
             return self.dispatcher.failure or self._input_failure
@@ -171,6 +203,8 @@ class Engine:
         """An unforeseen failure in one of our threads ends the sync, and is raised to the settlement."""
         with self.locked:
             self._crashed = self._crashed or error
+            self._wake_courier()
+            self._work.notify_all()
             self._changed()
 
     def _read(self, feed: Callable[[], None]) -> None:
@@ -190,12 +224,11 @@ class Engine:
     def _changed(self) -> None:
         """Under the lock, after anything that may have changed what can be done."""
         if self._tell():
-            self._call_sender()
+            self._call_courier()
 
     def _tell(self) -> bool:
         """Wake those who wait for room or for the end; returns whether the sync goes on."""
         if self._ending:
-            self._work.notify_all()
             self._room.notify_all()
             self._bell()
             return False
@@ -204,54 +237,116 @@ class Engine:
             return False
         return True
 
-    def _call_sender(self) -> None:
-        """Have one idle sender look at what is due, unless one will; it calls the next. Threads are made as needed."""
+    def _call_courier(self) -> None:
+        """Have the courier look at what is due, unless it will by itself."""
+        if self._wake_at == _AWAKE:
+            return
         now = time.monotonic()
         due = self.dispatcher.due(now)
-        if due is None or (due > 0 and now + due >= self._wake_at):
-            return
-        if self._idle:
-            self._work.notify()
-        elif len(self._senders) < min(self._most_senders, self.dispatcher.in_flight + 1):
-            sender = threading.Thread(target=self._work_off, name=f"sender-{len(self._senders)}", daemon=True)
-            try:
-                sender.start()
-            except RuntimeError:  # the system has no thread to spare: those that there are must do
-                if not self._senders:
-                    raise
-                self._most_senders = len(self._senders)
-            else:
-                self._senders.append(sender)
+        if due is not None and now + due < self._wake_at:
+            self._wake_courier()
+
+    def _wake_courier(self) -> None:
+        self._wake_at = _AWAKE
+        if self._flight is not None:
+            self._flight.wake()
+
+    # --- the courier
+
+    def _carry(self, flight: Flight) -> None:
+        """Make calls and take their answers, until the engine is closed."""
+        try:
+            landed: list[tuple[Attempt, Answer | Underway]] = []
+            while True:
+                answers = [(attempt, found) for attempt, found in landed if isinstance(found, Answer)]
+                for attempt, found in landed:
+                    if not isinstance(found, Answer):
+                        answers += self._hand(attempt, found.wait)
+                attempts, seconds = self._turn(answers)
+                if attempts is None:
+                    return
+                landed = []
+                for attempt in attempts:
+                    landed += self._begin(attempt, flight)
+                landed += flight.wait(0.0 if landed else seconds)
+        except Exception as error:  # noqa: BLE001 - raised again to the settlement
+            self._crash(error)
+        finally:
+            with self.locked:
+                self._flight = None
+            flight.close()
+
+    def _turn(self, answers: Sequence[tuple[Attempt, Answer]]) -> tuple[list[Attempt] | None, float | None]:
+        """Settle what was answered; what is to be made now, and in how many seconds to look again.
+
+        No list: the engine is closed. No seconds: only an event can change anything.
+        """
+        for attempt, answer in answers:
+            self._caller.answered(attempt.operation, answer)
+        with self.locked:  # once for all that has come
+            now = time.monotonic()
+            for attempt, answer in answers:
+                self.dispatcher.answered(attempt, answer, now)
+            if answers:
+                self._tell()
+            attempts: list[Attempt] = []
+            if self._closing or self._crashed is not None:
+                return None, None
+            due = None if self._ending else self.dispatcher.due(now)
+            while due == 0 and len(attempts) < _MOST_AT_ONCE:
+                attempts.append(self.dispatcher.next(now))
+                due = self.dispatcher.due(now)
+            self._wake_at = _AWAKE if due == 0 else float("inf") if due is None else now + due
+            return attempts, due
+
+    def _begin(self, attempt: Attempt, flight: Flight) -> list[tuple[Attempt, Answer | Underway]]:
+        """Make a call; its answer where that is there at once."""
+        begun = self._caller.begin(attempt.operation)
+        if begun is None:
+            return [*self._hand(attempt, lambda: self._caller.send(attempt.operation))]
+        if isinstance(begun, Answer):
+            return [(attempt, begun)]
+        flight.add(attempt, begun)
+        return []
+
+    # --- the senders
+
+    def _hand(self, attempt: Attempt, ask: Callable[[], Answer]) -> list[tuple[Attempt, Answer]]:
+        """Have a sender make a call that may have to wait; its answer where there is no sender, and none to be had."""
+        with self.locked:
+            self._handed.append((attempt, ask))
+            if len(self._handed) <= self._idle:
+                self._work.notify()
+                return []
+            if len(self._senders) < self._most_senders:
+                sender = threading.Thread(target=self._work_off, name=f"sender-{len(self._senders)}", daemon=True)
+                try:
+                    sender.start()
+                except RuntimeError:  # the system has no thread to spare: those that there are must do
+                    self._most_senders = len(self._senders)
+                else:
+                    self._senders.append(sender)
+            if self._senders:
+                return []
+            self._handed.pop()
+        return [(attempt, ask())]
 
     def _work_off(self) -> None:
         try:
-            with self.locked:
-                attempt = self._next()
-            while attempt is not None:
-                answer = self._send(attempt.operation)
-                with self.locked:  # once per call: to settle one attempt and take the next
+            while (handed := self._next()) is not None:
+                attempt, ask = handed
+                answer = ask()
+                self._caller.answered(attempt.operation, answer)
+                with self.locked:
                     self.dispatcher.answered(attempt, answer, time.monotonic())
-                    self._tell()
-                    attempt = self._next()
+                    self._changed()
         except Exception as error:  # noqa: BLE001 - raised again to the settlement
             self._crash(error)
 
-    def _next(self) -> Attempt | None:
-        """The next attempt, waiting for it; None when the sync is over. One idle sender keeps the time for all."""
-        while not self._ending:
-            now = time.monotonic()
-            due = self.dispatcher.due(now)
-            if due == 0:
-                attempt = self.dispatcher.next(now)
-                self._call_sender()
-                return attempt
-            wake_at = now + due if due is not None else float("inf")
-            keeps_time = wake_at < self._wake_at
-            if keeps_time:
-                self._wake_at = wake_at
+    def _next(self) -> tuple[Attempt, Callable[[], Answer]] | None:
+        """The next call to make, waiting for it; None when the sync is over."""
+        with self.locked:
             self._idle += 1
-            self._work.wait(due if keeps_time else None)
+            self._work.wait_for(lambda: self._handed or self._closing or self._crashed is not None)
             self._idle -= 1
-            if keeps_time:
-                self._wake_at = float("inf")
-        return None
+            return self._handed.popleft() if self._handed and not self._closing else None

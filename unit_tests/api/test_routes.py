@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from destination_cleverpush.api.client import Client
+from destination_cleverpush.api.reply import Reply
 from destination_cleverpush.api.routes import CONTROL, Finding, finding
-from destination_cleverpush.api.transport import Reply
 from destination_cleverpush.errors import Failure
 from destination_cleverpush.words import Operation, Verdict
 from unit_tests.api.calls import CHANNEL, EITHER_SYNC, TAG, UNTAG, settings

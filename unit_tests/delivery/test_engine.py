@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
+import select
+import socket
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import pytest
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
-from destination_cleverpush.delivery.engine import Engine, Stopped
+from destination_cleverpush.delivery.engine import Caller, Engine, Stopped
 from destination_cleverpush.errors import Failure, transient_error
-from destination_cleverpush.words import Answer, Job, Operation, State
+from destination_cleverpush.words import Answer, Job, Operation, State, Underway, Verdict
 from unit_tests.delivery.simulation import TAKEN, job, state
 
 
@@ -27,10 +30,15 @@ class Valve:
         max_concurrency: int = 8,
         grace: float = 5.0,
         bounds: Bounds | None = None,
+        *,
+        begin: Callable[[Operation], Underway | Answer | None] = lambda _: None,
+        answered: Callable[[Operation, Answer], None] = lambda *_: None,
     ) -> None:
         self.inbox: SimpleQueue[Job | None] = SimpleQueue()
         dispatcher = Dispatcher(bounds or Bounds(max_concurrency), self.inbox.put)
-        self.engine = Engine(dispatcher, send, max_concurrency, grace, lambda: self.inbox.put(None))
+        self.engine = Engine(
+            dispatcher, Caller(begin, send, answered), max_concurrency, grace, lambda: self.inbox.put(None)
+        )
         self.put = self.engine.put
 
     def run(self, feed: Callable[[], None]) -> Iterator[int]:
@@ -268,3 +276,110 @@ def test_senders_that_cannot_be_started_are_done_without(monkeypatch: pytest.Mon
     valve = Valve(send)
     assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(100)), state(1, "users")])) == [1]
     assert len(started) == 2
+
+
+class Line:
+    """A call under way whose answer comes when somebody says so."""
+
+    def __init__(self, answer: Answer = TAKEN, *, blocks: bool = False, due: float = float("inf")) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.answer = answer
+        self.blocks = blocks
+        self.due = due
+        self.waited_in = ""
+        self.go_on = threading.Event()
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def look(self) -> Answer | None:
+        if self.blocks:
+            return None
+        return self.answer if select.select([self.ours], [], [], 0)[0] or self.due <= time.monotonic() else None
+
+    def wait(self) -> Answer:
+        self.waited_in = threading.current_thread().name
+        self.go_on.wait(30)
+        return self.answer
+
+
+def test_one_thread_makes_all_calls_that_need_not_wait() -> None:
+    lines: list[Line] = []
+    threads: set[str] = set()
+
+    def begin(_operation: Operation) -> Line:
+        threads.add(threading.current_thread().name)
+        lines.append(Line())
+        lines[-1].theirs.send(b".")
+        return lines[-1]
+
+    valve = Valve(lambda _: TAKEN, begin=begin)
+    assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(300)), state(1, "users")])) == [1]
+    assert len(lines) == 300
+    assert threads == {"courier"}
+
+
+def test_a_call_whose_answer_has_to_be_waited_for_holds_no_other_up() -> None:
+    slow = Line(blocks=True)
+    slow.theirs.send(b".")  # it begins to answer
+
+    def begin(operation: Operation) -> Line:
+        line = slow if operation.payload["row"] == "slow" else Line()
+        line.theirs.send(b".")
+        return line
+
+    answered: list[Operation] = []
+    valve = Valve(lambda _: TAKEN, begin=begin, answered=lambda operation, _: answered.append(operation))
+
+    def feed() -> None:
+        valve.put([job("slow", "s0"), *(job(f"r{n}", f"s{n}") for n in range(1, 50)), state(1, "users")])
+        while len(answered) < 49:
+            time.sleep(0.001)
+        slow.go_on.set()
+
+    assert run(valve, feed) == [1]
+    assert slow.waited_in.startswith("sender")
+    assert len(answered) == 50
+
+
+def test_a_call_that_nothing_comes_to_is_looked_at_when_it_is_due() -> None:
+    late = Answer(Verdict.REJECTED, status=400)
+
+    def begin(_operation: Operation) -> Line:
+        return Line(late, due=time.monotonic() + 0.05)
+
+    valve = Valve(lambda _: TAKEN, begin=begin)
+    assert run(valve, lambda: valve.put([job("a", "s1"), job("b", "s2"), state(1, "users")])) == [1]
+
+
+def test_an_answer_that_is_known_at_once_needs_no_call() -> None:
+    valve = Valve(lambda _: TAKEN, begin=lambda _: TAKEN)
+    assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n % 7}") for n in range(300)), state(1, "users")])) == [1]
+
+
+def test_without_any_thread_to_spare_calls_are_made_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_none(thread: threading.Thread) -> None:
+        if thread.name.startswith("sender"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_none)
+    valve = Valve(lambda _: TAKEN)
+    assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(50)), state(1, "users")])) == [1]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_the_descriptors_of_an_engine_are_closed() -> None:
+    before = descriptors()
+    for _ in range(5):
+        valve = Valve(lambda _: TAKEN)
+        run(valve, lambda valve=valve: valve.put([job("a")]))  # type: ignore[misc]
+    deadline = time.monotonic() + 30
+    while descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert descriptors() <= before
