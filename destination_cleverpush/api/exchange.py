@@ -11,7 +11,8 @@ import queue
 import re
 import ssl
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import requests
 import urllib3
@@ -28,6 +29,7 @@ _MORE = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,10})[ \t]*\r?\n", re.IGNORECASE)
 _ENCODED = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
+_COMPRESSED = re.compile(rb"\ncontent-encoding:", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -82,12 +84,21 @@ class Exchange:
         self._calls.now = self._call
         self._call.received = memoryview(self._received)
         try:
-            response = self._connection.getresponse()
-            reply = read_reply(response, self._most)
+            reply = self._plain() if self._is_plain() else read_reply(self._connection.getresponse(), self._most)
         except FAILURES as error:
             raise self._failed(error) from error
         give_back(self._connection, self._kept, usable=reply.whole)
         return reply
+
+    def _is_plain(self) -> bool:
+        """Whether the answer is there in full, short, and as it is meant: most are, and need nothing of urllib3."""
+        return not self.blocks and len(self._received) <= self._most and not _COMPRESSED.search(self._received)
+
+    def _plain(self) -> Reply:
+        response = http.client.HTTPConnection.getresponse(self._connection)
+        self._call.answered = True
+        headers = cast("Mapping[str, str]", response.headers)  # as far as it is used
+        return Reply(response.status, headers, response.read(), whole=True)
 
     def _take(self) -> bool:
         """Take a piece; returns whether there is to be no other."""

@@ -1,17 +1,19 @@
-"""The bare loop to compare with: the very requests that the connector would send, sent by threads that do nothing else.
+"""The bare loop to compare with: the very requests that the connector would send, by a program that does nothing else.
 
-usage: python -m tools.bench.bare CONFIG CATALOG ROWS THREADS requests|connector
+usage: python -m tools.bench.bare CONFIG CATALOG ROWS IN_FLIGHT requests|connector
 
-The requests are prepared before the first one is sent. They go through the adapter of `requests` as it comes, or
-through the connector's own transport.
+The requests are prepared before the first one is sent. They go through the adapter of `requests` as it comes, in as
+many threads, or through the connector's own transport, in one.
 """
 
 from __future__ import annotations
 
 import json
+import select
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import requests
@@ -19,12 +21,11 @@ from requests.adapters import HTTPAdapter
 
 from destination_cleverpush.airbyte.catalog import read_catalog
 from destination_cleverpush.airbyte.lines import LineParser, read_lines
+from destination_cleverpush.api.exchange import Exchange
 from destination_cleverpush.api.transport import Transport
 from destination_cleverpush.config import Config, parse_config
 from destination_cleverpush.objects.plan import plan_streams
 from destination_cleverpush.words import DELIVERED, Operation, Row, Script
-
-Send = Callable[[requests.PreparedRequest], object]
 
 
 def prepare(config_path: Path, catalog_path: Path, rows: Path) -> tuple[Config, list[requests.PreparedRequest]]:
@@ -54,21 +55,10 @@ def _operations(script: Script | None) -> Iterator[Operation]:
 
 
 def main(arguments: list[str]) -> None:
-    """Prepare the calls, and send them with so many threads through one of the adapters."""
-    config_path, catalog_path, rows, threads, kind = arguments
+    """Prepare the calls, and send them with so many in flight through one of the adapters."""
+    config_path, catalog_path, rows, most, kind = arguments
     config, calls = prepare(Path(config_path), Path(catalog_path), Path(rows))
-    count = int(threads)
-    send = _by_the_connector(config) if kind == "connector" else _by_requests(count)
-
-    def work(calls: Sequence[requests.PreparedRequest]) -> None:
-        for call in calls:
-            send(call)
-
-    senders = [threading.Thread(target=work, args=(calls[number::count],)) for number in range(count)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
+    (_by_the_connector if kind == "connector" else _by_requests)(config, calls, int(most))
 
 
 def _request(config: Config, headers: dict[str, str], operation: Operation) -> requests.PreparedRequest:
@@ -78,23 +68,39 @@ def _request(config: Config, headers: dict[str, str], operation: Operation) -> r
     return requests.Request("POST", config.api.base_url + route, headers, data=body).prepare()
 
 
-def _by_the_connector(config: Config) -> Send:
-    transport = Transport(config.api)
+def _by_the_connector(config: Config, calls: Sequence[requests.PreparedRequest], most: int) -> None:
+    """One thread, which does for its calls what the connector's does for them, and nothing else."""
+    transport, poll, waiting = Transport(config.api), select.poll(), deque(calls)
+    under_way: dict[int, Exchange] = {}
+    while waiting or under_way:
+        while waiting and len(under_way) < most:
+            request = waiting.popleft()
+            assert isinstance(request.body, bytes)
+            exchange = transport.begin("POST", request.path_url, request.body)
+            if exchange is None:  # no connection is kept yet
+                transport.exchange("POST", request.path_url, request.body)
+                continue
+            under_way[exchange.fileno()] = exchange
+            poll.register(exchange.fileno(), select.POLLIN)
+        for fileno, _ in poll.poll() if under_way else ():
+            if under_way[fileno].look() is not None:
+                del under_way[fileno]
+                poll.unregister(fileno)
 
-    def send(request: requests.PreparedRequest) -> object:
-        assert isinstance(request.body, bytes)
-        return transport.exchange("POST", request.path_url, request.body)
 
-    return send
+def _by_requests(_config: Config, calls: Sequence[requests.PreparedRequest], most: int) -> None:
+    """A thread for each call in flight."""
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=most)
 
+    def work(calls: Sequence[requests.PreparedRequest]) -> None:
+        for call in calls:
+            assert adapter.send(call).content
 
-def _by_requests(connections: int) -> Send:
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections)
-
-    def send(request: requests.PreparedRequest) -> object:
-        return adapter.send(request).content
-
-    return send
+    senders = [threading.Thread(target=work, args=(calls[number::most],)) for number in range(most)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
 
 
 if __name__ == "__main__":

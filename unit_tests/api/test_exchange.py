@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import select
 import socket
 import ssl
@@ -27,6 +28,8 @@ WHOLE = {
     "no body": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "length in other words": b'HTTP/1.1 200 OK\ncontent-length:\t12 \nX: y\n\n{"id": "s1"}',
     "chunks": CHUNKED,
+    "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 32\r\n\r\n"
+    + gzip.compress(b'{"id": "s1"}', mtime=0),
     "refusal": b'HTTP/1.1 422 No\r\nContent-Length: 18\r\n\r\n{"error": "no way"',
 }
 UNCLEAR = {
@@ -86,7 +89,7 @@ def land(call: Underway) -> Iterator[Answer | None]:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-@pytest.mark.parametrize("whole", [TAKEN, CHUNKED])
+@pytest.mark.parametrize("whole", [TAKEN, CHUNKED, WHOLE["gzip"]])
 def test_an_answer_in_one_piece_is_there_at_the_first_look(whole: bytes, secure: bool, tls: ssl.SSLContext) -> None:
     with wire(answers(TAKEN, [whole]), tls if secure else None) as url:
         looks = list(land(begun(Client(settings(url)))))
