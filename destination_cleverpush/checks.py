@@ -11,12 +11,10 @@ from destination_cleverpush.api.channel import LISTS, read_channel
 from destination_cleverpush.api.check import check_access
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.config import Config
-from destination_cleverpush.dead_letter.store import probe
 from destination_cleverpush.objects.attributes import mapped_in_vain, say_missing
 from destination_cleverpush.objects.notices import Tell
 from destination_cleverpush.objects.plan import check_mapping, needed_lists, wanted_lists
 from destination_cleverpush.objects.table import OBJECTS
-from destination_cleverpush.tracking import care
 
 
 class Step(NamedTuple):
@@ -72,12 +70,16 @@ def steps(config: Config, tell: Tell) -> list[Step]:
     def store() -> str:
         if config.rejected_records is None:
             return "none: rejected rows are told in the log, and not kept"
+        from destination_cleverpush.dead_letter.store import probe  # noqa: PLC0415 - takes a while
+
         probe(config.rejected_records)
         return "an object was written, and deleted again"
 
     def memory() -> str:
         if config.change_tracking is None:
             return "none: every row is sent in every sync, and Mirror removes only rows that are marked"
+        from destination_cleverpush.tracking import care  # noqa: PLC0415 - takes a while
+
         if warning := care.ephemeral(config.change_tracking):
             tell(logging.WARNING, warning)
         care.probe(config.change_tracking)

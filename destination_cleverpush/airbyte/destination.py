@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 from airbyte_cdk.destinations import Destination
 from airbyte_cdk.models import (
@@ -35,20 +35,22 @@ from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets, update_secrets
 
 from destination_cleverpush.airbyte import send
 from destination_cleverpush.airbyte.catalog import is_truncated, read_catalog
-from destination_cleverpush.airbyte.discover import catalog_line, destination_catalog
 from destination_cleverpush.airbyte.lines import LineParser, Message, read_lines
 from destination_cleverpush.airbyte.messages import OutputLogHandler, error_trace, traced
 from destination_cleverpush.airbyte.output import Output, OutputClosed
 from destination_cleverpush.airbyte.states import with_stats
-from destination_cleverpush.checks import check_connection, steps
 from destination_cleverpush.config import Config, load_spec, parse_config, unknown_keys
 from destination_cleverpush.dead_letter import replay
 from destination_cleverpush.errors import Failure, config_error, system_error
 from destination_cleverpush.objects.activation import stream_settings
 from destination_cleverpush.objects.settings import AudienceMode, Settings
-from destination_cleverpush.sync import Sync
 from destination_cleverpush.tracking import command as tracking
 from destination_cleverpush.words import Stream, StreamId
+
+if TYPE_CHECKING:
+    from destination_cleverpush.sync import Sync
+
+# Rooms that not every command needs are imported by those that do, since that takes longer than `spec` by itself.
 
 CANCEL_SECONDS = 5.0
 """A SIGTERM has ended the process after so many seconds at the latest, whatever hangs."""
@@ -72,6 +74,8 @@ class DestinationCleverpush(Destination):
 
         The log tells which routes were found, and what the channel lacks.
         """
+        from destination_cleverpush.checks import check_connection  # noqa: PLC0415
+
         try:
             check_connection(parse_config(config), logger.log)
         except Failure as failure:
@@ -192,6 +196,8 @@ class DestinationCleverpush(Destination):
             yield [_line(self._run_check(config))]
             return
         if parsed.command == "discover":
+            from destination_cleverpush.airbyte.discover import catalog_line, destination_catalog  # noqa: PLC0415
+
             yield [catalog_line(destination_catalog(config, logger))]
             return
         streams, messages, _ = _input(parsed)
@@ -217,11 +223,15 @@ class DestinationCleverpush(Destination):
             for sentence in unknown_keys(raw):
                 logger.warning(sentence)
             if parsed.command == "discover":
+                from destination_cleverpush.airbyte.discover import destination_catalog  # noqa: PLC0415
+
                 terminal.discover(destination_catalog(raw, logger))
                 return 0
             config = replace(parse_config(raw), progress_interval_seconds=0.0)
             if parsed.command == "check":
                 terminal.say("good", "every field is as the form wants it", "Configuration")
+                from destination_cleverpush.checks import steps  # noqa: PLC0415
+
                 return 0 if terminal.check(steps(config, logger.log)) else 1
             streams, messages, share = _input(parsed)
             sync = _sync(_rehearsed(config, parsed), streams, parsed.plan)
@@ -304,6 +314,8 @@ def _spare_the_collector() -> None:
 
 
 def _sync(config: Config, streams: Sequence[Stream], plan: Path | None = None) -> Sync:
+    from destination_cleverpush.sync import Sync  # noqa: PLC0415
+
     sync = Sync(config, streams, logger, plan)
     for stream in streams:
         if is_truncated(stream) and config.change_tracking is None:

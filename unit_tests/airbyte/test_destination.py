@@ -29,7 +29,7 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_cleverpush import DestinationCleverpush
+from destination_cleverpush import DestinationCleverpush, checks
 from destination_cleverpush.airbyte import destination
 from destination_cleverpush.airbyte.destination import _cancel_on_signals
 from destination_cleverpush.airbyte.output import Output
@@ -350,7 +350,7 @@ def test_the_command_check_hides_the_key(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_key_is_hidden_in_the_log_whoever_tells_it(
     blanks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(destination, "check_connection", lambda *_: LOGGER.warning("It is '%s'.", KEY))
+    monkeypatch.setattr(checks, "check_connection", lambda *_: LOGGER.warning("It is '%s'.", KEY))
     console = Console(tmp_path, raw_config(api_key=f"{blanks}{KEY}{blanks}"), monkeypatch)
     _, found = console.run("check", "--config", str(console.config))
     assert found[0]["log"]["message"] == "It is '****'."
