@@ -14,7 +14,10 @@ from destination_cleverpush.objects.settings import SubscriptionIdKind
 from destination_cleverpush.words import StreamId
 
 MOST_KNOWN = 1_000_000
-"""Own IDs of which CleverPush's are remembered, some 200 bytes each."""
+"""Own IDs of which CleverPush's are remembered where removals and tags need them, some 200 bytes each."""
+
+MOST_COMPARED = 50_000
+"""The same where they only tell whether a sync finds a subscription again: it comes back soon, or hardly matters."""
 
 PROBES = 5
 """Subscriptions that were gone already, of which it is looked up whether their IDs are the user's own."""
@@ -40,7 +43,7 @@ class Known:
     each of half the size: when the younger is full, the older is forgotten.
     """
 
-    def __init__(self, most: int = MOST_KNOWN) -> None:
+    def __init__(self, most: int) -> None:
         self._half = max(1, most // 2)
         self._young: dict[str, str | tuple[str, ...]] = {}
         self._old: dict[str, str | tuple[str, ...]] = {}
@@ -105,11 +108,9 @@ class Identities:
         self,
         kind: SubscriptionIdKind,
         tell: Callable[[int, str], None] = lambda _level, _sentence: None,
-        *,
-        most_known: int = MOST_KNOWN,
     ) -> None:
         self.kind = kind
-        self.known = Known(most_known)
+        self.known = Known(MOST_KNOWN if kind is SubscriptionIdKind.EXTERNAL else MOST_COMPARED)
         self._tell = tell
         self._probes = 0
         self._first_compared = False
@@ -195,7 +196,7 @@ class Identities:
             )
 
     def _compare(self, own: str) -> None:
-        if len(self._compared) < MOST_KNOWN:
+        if len(self._compared) < MOST_COMPARED:
             self._compared.add(own)
 
 

@@ -15,7 +15,7 @@ USERS = StreamId("users")
 
 
 def test_a_sync_tells_one_subscription_and_a_look_up_all() -> None:
-    known = Known()
+    known = Known(100)
     assert (known.one("u1"), known.all("u1")) == (None, None)
     known.synced("u1", "n1")
     assert (known.one("u1"), known.all("u1")) == ("n1", None)
@@ -26,7 +26,7 @@ def test_a_sync_tells_one_subscription_and_a_look_up_all() -> None:
 
 
 def test_that_there_is_none_is_known_until_a_sync_creates_one() -> None:
-    known = Known()
+    known = Known(100)
     known.found("u1", ())
     assert (known.one("u1"), known.all("u1")) == (None, ())
     known.synced("u1", "n1")
@@ -34,7 +34,7 @@ def test_that_there_is_none_is_known_until_a_sync_creates_one() -> None:
 
 
 def test_what_is_gone_is_forgotten_and_whose_all_are_gone_is_looked_up_again() -> None:
-    known = Known()
+    known = Known(100)
     known.found("u1", ("n1", "n2"))
     known.forget("u1", "n1")
     assert known.all("u1") == ("n2",)
@@ -44,7 +44,7 @@ def test_what_is_gone_is_forgotten_and_whose_all_are_gone_is_looked_up_again() -
 
 
 def test_it_does_not_grow_without_end_and_what_was_heard_last_stays() -> None:
-    known = Known(most=100)
+    known = Known(100)
     for number in range(1_000):
         known.synced(f"u{number}", f"n{number}")
     kept = [number for number in range(1_000) if known.one(f"u{number}") == f"n{number}"]
