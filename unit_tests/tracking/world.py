@@ -194,12 +194,17 @@ class Attempt:
             self.read.setdefault(load.name, []).append(row)
         members = memory.meet(name, [(row.id, row.tags) for row in good])
         jobs = list(zip(good, members, strict=True))
-        putting = [(row, m) for row, m in jobs if row.does != "mark" and _may_call(row, m)]
-        marked = [(row, m) for row, m in jobs if row.does == "mark" and _may_call(row, m)]
+        may_call: set[str] = set()
+        noted = set()
+        for row, member in jobs:  # a row before may change what this one finds in its turn
+            if row.id in may_call or _may_call(row, member):
+                may_call.add(row.id)
+                noted.add(id(row))
+        putting = [(row, m) for row, m in jobs if id(row) in noted and row.does != "mark"]
+        marked = [(row, m) for row, m in jobs if id(row) in noted and row.does == "mark"]
         held = memory.held_elsewhere([(m, row.tags) for row, m in marked])
         memory.note_in_doubt([(m, row.tags) for row, m in putting])
         memory.note_in_doubt([(m, row.tags) for row, m in marked], removing=True)
-        noted = {id(row) for row, _ in (*putting, *marked)}
         for row, member in jobs:
             self._turn(load, row, member, held)
             memory.settle([(member, id(row) in noted)])
