@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from destination_cleverpush.objects.identity import Who
@@ -27,7 +27,7 @@ from destination_cleverpush.objects.reasons import NOT_IN_CHANNEL
 from destination_cleverpush.objects.scripts import MOST_OF_ONE, look_up, named
 from destination_cleverpush.objects.settings import AudienceMode, SubscriptionIdKind
 from destination_cleverpush.tracking.committer import Note
-from destination_cleverpush.tracking.entries import MEMBERS, NO_TAG, Entry, Member, Standing, joined
+from destination_cleverpush.tracking.entries import MEMBERS, NO_TAG, TAKEN, Entry, Member, Standing, joined
 from destination_cleverpush.tracking.memory import Memory, Removal
 from destination_cleverpush.tracking.passes import Facts, Pass, decide, exceeds_share
 from destination_cleverpush.tracking.settings import Settings
@@ -53,10 +53,10 @@ ABSENT = "removed, since the source has them no more"
 OWED = "still to be removed"
 
 _FINGERPRINT_BYTES = 12
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_WHOLE = (NO_TAG,)
 _SEEN = Note()
 """Of jobs whose rows were seen, and of which nothing else is to be told."""
-_NOT_OF_THE_ROW = frozenset({"emailOptInFormId"})
+_NOT_OF_THE_ROW = "emailOptInFormId"
 """What a payload holds that is the configuration's: another form is no reason to send everybody another opt-in mail."""
 
 
@@ -69,6 +69,9 @@ class _Tracked:
         own_ids: members are told by the user's own IDs.
         removing: members (tags: pairs) that this attempt began to remove since their rows are marked.
         twice: an ID came twice in a pass in which each row lists all tags, and that was told.
+        adds, mirrors: the mode.
+        begin_marks: what its pass has seen is marked.
+        lists_all: Mirror removes the tags that a row does not list.
     """
 
     stream: Stream
@@ -78,18 +81,13 @@ class _Tracked:
     removing: int = 0
     twice: bool = False
 
-    @property
-    def id(self) -> StreamId:
-        return self.stream.id
-
-    @property
-    def mirrors(self) -> bool:
-        return self.plan.settings.audience_mode is AudienceMode.MIRROR
-
-    @property
-    def begin_marks(self) -> bool:
-        """Whether what its pass has seen is marked."""
-        return self.stream.sync_mode == "full_refresh"
+    def __post_init__(self) -> None:
+        settings = self.plan.settings
+        self.id: StreamId = self.stream.id
+        self.adds = settings.audience_mode is AudienceMode.ADD
+        self.mirrors = settings.audience_mode is AudienceMode.MIRROR
+        self.begin_marks = self.stream.sync_mode == "full_refresh"
+        self.lists_all = settings.row_lists_all_tags and self.mirrors and self.plan.object.pair is not None
 
     @property
     def looks_up_all(self) -> bool:
@@ -104,6 +102,10 @@ class _Tracked:
     def tag(self, operation: Operation) -> str:
         """The tag that an operation is about."""
         return NO_TAG if self.plan.object.pair is None else str(operation.payload[self.plan.object.pair])
+
+    def tags(self, operations: Sequence[Operation]) -> Sequence[str]:
+        """The tags that a row's operations are about, in their order."""
+        return _WHOLE if self.plan.object.pair is None else [self.tag(operation) for operation in operations]
 
 
 @dataclass(slots=True)
@@ -172,16 +174,11 @@ class Tracked:
         Raises:
             Failure: the memory cannot be written.
         """
-        jobs: list[Job | None] = [None] * len(rows)
-        by_stream: dict[StreamId, list[int]] = defaultdict(list)
-        for number, row in enumerate(rows):
-            by_stream[row.stream].append(number)
-        for stream, numbers in by_stream.items():
-            tracked = self._streams[stream]
-            drafts = [tracked.plan.draft(rows[number]) for number in numbers]
-            for number, job in zip(numbers, self._of_one(tracked, drafts), strict=True):
-                jobs[number] = job
-        return [job for job in jobs if job is not None]
+        by_stream: dict[StreamId, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_stream[row.stream].append(row)
+        jobs = {stream: iter(self._of_one(self._streams[stream], found)) for stream, found in by_stream.items()}
+        return [next(jobs[row.stream]) for row in rows]
 
     def passed_over(self) -> None:
         """A line of the input could not be told: it may have been a row of any stream.
@@ -195,58 +192,76 @@ class Tracked:
         if first:  # no job waits for it: a state behind it would leave before it is known
             self._memory.commit()
 
-    def _of_one(self, tracked: _Tracked, drafts: Sequence[Draft]) -> list[Job]:
-        """The jobs of one stream's drafts."""
+    def _of_one(self, tracked: _Tracked, rows: Sequence[Row]) -> list[Job]:
+        """The jobs of one stream's rows; little is done for those that end unchanged."""
         plan = tracked.plan
+        drafts = [plan.draft(row) for row in rows]
         ids = [None if draft.who is None else plan.member_id(draft.who) for draft in drafts]
         self._find_by_native(tracked, drafts, ids)
-        known = [number for number, id_ in enumerate(ids) if id_ is not None]
-        without = sum(draft.refusal is not None and id_ is None for draft, id_ in zip(drafts, ids, strict=True))
-        if without:
-            self._memory.count(tracked.id, without_id=without)
-        tags = [
-            [tracked.tag(op) for op in draft.operations] if draft.refusal is None and draft.needs_call else None
-            for draft in drafts
-        ]
-        lists_all = plan.settings.row_lists_all_tags and tracked.mirrors and plan.object.pair is not None
-        met: list[tuple[str, Iterable[str] | None]] = [(ids[number] or "", tags[number]) for number in known]
-        members: list[Member | None] = [None] * len(drafts)
-        for number, found in zip(known, self._memory.meet(tracked.id, met), strict=True):
-            members[number] = found
-        turns = [
-            _Turn(draft, member, tags[number] or [])
-            for number, (draft, member) in enumerate(zip(drafts, members, strict=True))
-        ]
+        tags = [tracked.tags(d.operations) if d.refusal is None and d.needs_call else None for d in drafts]
+        members = self._meet(tracked, drafts, ids, tags)
+        unlisted = self._unlisted(tracked, drafts, members, tags) if tracked.lists_all else {}
+        jobs: list[Job] = []
         may_call: set[str] = set()
-        putting: list[tuple[Member, Iterable[str]]] = []
-        removing: list[tuple[Member, Iterable[str]]] = []
-        if lists_all:
-            self._list_others(tracked, turns)
-        for turn in turns:
-            draft, member = turn.draft, turn.member
+        turns: list[_Turn] = []
+        for number, (draft, member, of_row) in enumerate(zip(drafts, members, tags, strict=True)):
+            row = draft.row
+            job = Job(row.stream, "", None, row, row.size, draft.refusal, removed_by=draft.removed_by, note=_SEEN)
+            jobs.append(job)
             if member is None:
                 continue
-            if draft.refusal is not None or not draft.needs_call:
+            if of_row is None:
                 if draft.refusal is not None and plan.object.pair is None and not member.expected:
                     member.refused()
-                    turn.note = Note(member)
+                    job.note = Note(member)
                 continue
-            if not draft.removes:
-                turn.fingerprint = fingerprint(draft.operations) if plan.object.pair is None else b""
-                if self._settings.null_values == "clear" and plan.object.clear is not None:
-                    self._note_names(tracked, turn)
-            if member.expected or member.id in may_call or self._is_due(tracked, turn):
+            said = b"" if draft.removes or plan.object.pair is not None else fingerprint(draft.operations)
+            others = unlisted.get(number, ())
+            if member.expected or member.id in may_call or others or self._due(tracked, draft, member, said):
                 may_call.add(member.id)
-                turn.note = Note(member, noted=True)
-                member.may_have(turn.names)
-                concerned = (*turn.tags, *turn.unlisted)
-                (removing if draft.removes or turn.unlisted else putting).append((member, concerned))
+                job.note = Note(member, noted=True)
+                turns.append(_Turn(draft, member, job, of_row, said, others))
+            else:
+                job.effect = STILL_REMOVED if draft.removes else UNCHANGED
+        if turns:
+            self._note_in_doubt(tracked, turns)
+        return jobs
+
+    def _meet(
+        self,
+        tracked: _Tracked,
+        drafts: Sequence[Draft],
+        ids: Sequence[str | None],
+        tags: Sequence[Sequence[str] | None],
+    ) -> list[Member | None]:
+        """The rows' members, None where nobody can tell whose they are."""
+        met = [(id_, of_row) for id_, of_row in zip(ids, tags, strict=True) if id_ is not None]
+        found = self._memory.meet(tracked.id, met)
+        if len(met) == len(ids):
+            return [*found]
+        if without := sum(d.refusal is not None and id_ is None for d, id_ in zip(drafts, ids, strict=True)):
+            self._memory.count(tracked.id, without_id=without)
+        members = iter(found)
+        return [None if id_ is None else next(members) for id_ in ids]
+
+    def _note_in_doubt(self, tracked: _Tracked, turns: Sequence[_Turn]) -> None:
+        """Note who may be called for, and give their jobs what their turns are to do."""
+        clears = self._settings.null_values == "clear" and tracked.plan.object.clear is not None
+        putting: list[tuple[Member, Iterable[str]]] = []
+        removing: list[tuple[Member, Iterable[str]]] = []
+        for turn in turns:
+            if clears and not turn.draft.removes:
+                self._note_names(tracked, turn)
+            turn.member.may_have(turn.names)
+            concerned = (*turn.tags, *turn.unlisted)
+            (removing if turn.draft.removes or turn.unlisted else putting).append((turn.member, concerned))
         held = self._memory.held_elsewhere(removing) if removing else set()
         if putting:
             self._memory.note_in_doubt(putting)
         if removing:
             self._memory.note_in_doubt(removing, removing=True, kept=held)
-        return [self._job(tracked, turn, held) for turn in turns]
+        for turn in turns:
+            self._prepare(tracked, turn, held)
 
     def _find_by_native(self, tracked: _Tracked, drafts: Sequence[Draft], ids: list[str | None]) -> None:
         """A marked row may name a member by CleverPush's ID where its own was expected: have it mean the member.
@@ -276,24 +291,31 @@ class Tracked:
             named_too = {found[native] for native in rejected if native in found}
             self._memory.meet(tracked.id, [(id_, None) for id_ in named_too], are_rows=False)
 
-    def _list_others(self, tracked: _Tracked, turns: Sequence[_Turn]) -> None:
-        """Where each row lists all tags: which other tags its subscription has."""
-        times = Counter(id(turn.member) for turn in turns if turn.member is not None)
+    def _unlisted(
+        self,
+        tracked: _Tracked,
+        drafts: Sequence[Draft],
+        members: Sequence[Member | None],
+        tags: Sequence[Sequence[str] | None],
+    ) -> dict[int, list[str]]:
+        """Where each row lists all tags: which other tags its subscription has, by the row's place."""
+        found: dict[int, list[str]] = {}
+        times = Counter(id(member) for member in members if member is not None)
         before: dict[int, set[str]] = defaultdict(set)  # tags of the rows before, whose turn has not come yet
-        for turn in turns:
-            member, draft = turn.member, turn.draft
-            if member is None or draft.refusal is not None or draft.removes or not draft.needs_call:
+        for number, (draft, member, of_row) in enumerate(zip(drafts, members, tags, strict=True)):
+            if member is None or of_row is None or draft.removes:
                 continue
             on_their_way = (*tuple(member.dirty or ()), *before[id(member)])
             others = [tag for tag, entry in tuple(member.pairs.items()) if entry.standing in MEMBERS]
             others += [tag for tag in dict.fromkeys(on_their_way) if tag not in others]
-            before[id(member)].update(turn.tags)
+            before[id(member)].update(of_row)
             seen = self._memory.seen(tracked.id, member, others)
-            again = tracked.begin_marks and (times[id(member)] > 1 or bool(seen.difference(turn.tags)))
+            again = tracked.begin_marks and (times[id(member)] > 1 or bool(seen.difference(of_row)))
             if again and not tracked.begin.rows:
                 self._tell_twice(tracked)
             if not again:
-                turn.unlisted = [tag for tag in others if tag not in turn.tags and tag not in seen]
+                found[number] = [tag for tag in others if tag not in of_row and tag not in seen]
+        return found
 
     def _tell_twice(self, tracked: _Tracked) -> None:
         if not tracked.twice:
@@ -310,49 +332,40 @@ class Tracked:
         turn.names = self._memory.name_bits(tracked.id, sent)
         turn.nulls = tracked.plan.nulls(turn.draft.row)
 
-    def _is_due(self, tracked: _Tracked, turn: _Turn) -> bool:
-        if turn.draft.removes:
-            return not all(turn.known.is_removed(tag) for tag in turn.tags)
-        return bool(turn.unlisted) or any(self._tag_is_due(tracked, turn, tag) for tag in turn.tags)
+    def _due(self, tracked: _Tracked, draft: Draft, member: Member, said: bytes) -> list[Operation]:
+        """Those of a row's operations that have to be sent; `said` is its fingerprint."""
+        if draft.removes:
+            return [op for op in draft.operations if not member.is_removed(tracked.tag(op))]
+        native = None if draft.who is None else draft.who.native
+        return [op for op in draft.operations if self._is_due(tracked, member, native, said, tracked.tag(op))]
 
-    def _tag_is_due(self, tracked: _Tracked, turn: _Turn, tag: str) -> bool:
-        """Whether a row that is to be put has to be sent, for one of its tags."""
-        member, who = turn.known, turn.draft.who
+    def _is_due(self, tracked: _Tracked, member: Member, native: str | None, said: bytes, tag: str) -> bool:
         entry = member.pairs.get(tag)
-        if tracked.plan.settings.audience_mode is AudienceMode.ADD:
-            return entry is None or entry.standing != Standing.TAKEN
+        if tracked.adds:
+            return entry is None or entry.standing != TAKEN
         if self._settings.send == "everything" or entry is None:
             return True
-        native = None if who is None else who.native
         if native is not None and native != member.id and native not in entry.native:
             return True  # another installation
-        return not member.is_unchanged(turn.fingerprint, self._today, self._settings.resend_after_days, tag)
+        return not member.is_unchanged(said, self._today, self._settings.resend_after_days, tag)
 
-    def _job(self, tracked: _Tracked, turn: _Turn, held: set[tuple[Member, str]]) -> Job:
-        draft, row = turn.draft, turn.draft.row
-        job = turn.job = Job(
-            row.stream, "", None, row, row.size, draft.refusal, removed_by=draft.removed_by, note=turn.note
-        )
-        if turn.member is None or draft.who is None or draft.refusal is not None or not draft.needs_call:
-            return job
-        if not turn.note.noted:
-            job.effect = STILL_REMOVED if draft.removes else UNCHANGED
-            return job
+    def _prepare(self, tracked: _Tracked, turn: _Turn, held: set[tuple[Member, str]]) -> None:
+        """Give the row's job its script."""
+        draft, job = turn.draft, turn.job
         job.lane = turn.member.id  # one for all rows of a member, however they name it
         if not draft.removes:
             job.script = self._put(tracked, turn, held)
-            return job
+            return
         job.script = self._remove(tracked, turn, held)
         if not tracked.begin.members and tracked.plan.is_guarded(draft):  # else the members say what a large share is
             job.script = tracked.plan.guarded(draft, job.script)
             job.held = True
-        return job
 
     # --- the row's turn: under the lock of delivery
 
     def _put(self, tracked: _Tracked, turn: _Turn, held: set[tuple[Member, str]]) -> Script:
-        member, draft = turn.known, turn.draft
-        due = [op for op in draft.operations if self._tag_is_due(tracked, turn, tracked.tag(op))]
+        member, draft = turn.member, turn.draft
+        due = self._due(tracked, draft, member, turn.fingerprint)
         if not due and not turn.unlisted:
             turn.job.effect = UNCHANGED
             return
@@ -373,7 +386,7 @@ class Tracked:
         yield from self._unlist(tracked, turn, held)
 
     def _put_these(self, tracked: _Tracked, turn: _Turn, operations: Sequence[Operation]) -> Script:
-        member = turn.known
+        member = turn.member
         who = turn.draft.who
         before = member.begin([tracked.tag(op) for op in operations], who and who.native, turn.names)
         ends = _Ends()
@@ -407,7 +420,7 @@ class Tracked:
         if clear is None or entry is None or not entry.names or not turn.nulls:
             return True
         names = [name for name in self._memory.names(tracked.id, entry.names) if name in turn.nulls]
-        member = turn.known
+        member = turn.member
         if names and not natives:
             natives = ((yield from _looked_up(member.id)) or ()) if tracked.own_ids else (member.id,)
         if names and not natives:
@@ -421,7 +434,7 @@ class Tracked:
 
     def _unlist(self, tracked: _Tracked, turn: _Turn, held: set[tuple[Member, str]]) -> Script:
         """Remove the tags that the row does not list."""
-        member = turn.known
+        member = turn.member
         others = []
         for tag in turn.unlisted:
             entry = member.pairs.get(tag)
@@ -446,8 +459,8 @@ class Tracked:
 
     def _remove(self, tracked: _Tracked, turn: _Turn, held: set[tuple[Member, str]]) -> Script:
         """The turn of a row that is marked as removed, or of any row in the mode `remove`."""
-        member, draft = turn.known, turn.draft
-        due = [op for op in draft.operations if not member.is_removed(tracked.tag(op))]
+        member, draft = turn.member, turn.draft
+        due = self._due(tracked, draft, member, turn.fingerprint)
         if not due:
             turn.job.effect = STILL_REMOVED
             return
@@ -483,7 +496,7 @@ class Tracked:
             Failure: `config_error`.
         """
         tracked.removing += more
-        turn.note.removed += more
+        turn.job.note.removed += more
         begin = tracked.begin
         reading = replace(begin, removed=begin.removed + tracked.removing - more)
         ratio = tracked.plan.settings.max_removal_ratio
@@ -525,12 +538,12 @@ class Tracked:
 
     def _lacking(self, tracked: _Tracked, turn: _Turn, put: Sequence[Operation]) -> list[Operation]:
         """What else of a row is to be put: tags that not all subscriptions have that the person is known to have."""
-        if tracked.plan.object.pair is None or tracked.plan.settings.audience_mode is AudienceMode.ADD:
+        if tracked.plan.object.pair is None or tracked.adds:
             return []
-        natives = set(self._natives(turn.draft.who, turn.known, {}))
+        natives = set(self._natives(turn.draft.who, turn.member, {}))
         done = {tracked.tag(op) for op in put}
         left = [op for op in turn.draft.operations if tracked.tag(op) not in done]
-        return [op for op in left if natives.difference(turn.known.pairs[tracked.tag(op)].native)]
+        return [op for op in left if natives.difference(turn.member.pairs[tracked.tag(op)].native)]
 
     def _natives(self, who: Who | None, member: Member, before: Mapping[str, Entry | None]) -> tuple[str, ...]:
         """CleverPush's IDs of a member, after its calls."""
@@ -636,30 +649,24 @@ class Tracked:
 
 @dataclass(slots=True, eq=False)
 class _Turn:
-    """A row, and what its turn needs to know.
+    """A row that may be called for, and what its turn needs to know.
 
     Attributes:
-        tags: that it names; none for objects without.
+        tags: that it names; :data:`.entries.NO_TAG` for objects without.
+        fingerprint: of what it says; empty where it removes, and for tags.
         unlisted: tags that its subscription has, and that it does not list though it lists all.
         names: the attributes that it sends, as bits.
         nulls: the fields that are null in it.
     """
 
     draft: Draft
-    member: Member | None
+    member: Member
+    job: Job
     tags: Sequence[str]
-    note: Note = _SEEN
-    job: Job = field(init=False)
-    fingerprint: bytes = b""
-    unlisted: Sequence[str] = ()
+    fingerprint: bytes
+    unlisted: Sequence[str]
     names: bytes = b""
     nulls: Collection[str] = ()
-
-    @property
-    def known(self) -> Member:
-        """The member, of a row that has one."""
-        assert self.member is not None
-        return self.member
 
 
 def _looked_up(own: str, known: tuple[str, ...] = ()) -> Generator[Operation, Answer, tuple[str, ...] | None]:
@@ -692,11 +699,31 @@ def _watched(tracked: _Tracked, script: Script, ends: _Ends) -> Script:
             ends.refused.add(tag)
 
 
+def _canonical() -> Callable[[object], str]:
+    """Makes JSON text with sorted keys and without blanks.
+
+    `JSONEncoder.encode` would make its encoder in C anew for each text, which takes as long as the text itself.
+    """
+    encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # a Python without it
+        return encoder.encode
+    pieces = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True)
+    return lambda told: "".join(pieces(told, 0))
+
+
+_encode = _canonical()
+
+
 def fingerprint(operations: Sequence[Operation]) -> bytes:
-    """Of what a row says, as CleverPush is told it: without IDs, route and channel; 12 bytes."""
-    told = [operation.payload for operation in operations]
-    if any(name in payload for payload in told for name in _NOT_OF_THE_ROW):
-        told = [{n: v for n, v in payload.items() if n not in _NOT_OF_THE_ROW} for payload in told]
+    """Of what a row says, as CleverPush is told it: without IDs, route and channel; 12 bytes.
+
+    Memories hold it: another value for the same row would have every row sent once more.
+    """
+    told = [
+        {n: v for n, v in op.payload.items() if n != _NOT_OF_THE_ROW} if _NOT_OF_THE_ROW in op.payload else op.payload
+        for op in operations
+    ]
     return hashlib.blake2b(_encode(told).encode(), digest_size=_FINGERPRINT_BYTES).digest()
 
 

@@ -10,6 +10,9 @@ from destination_cleverpush.objects.shape import CleverPushObject, Fields, IdKin
 from destination_cleverpush.objects.values import is_nothing, text
 from destination_cleverpush.words import RowRejected
 
+# For every row: a look into an enumeration costs as much as a small function (Python before 3.12).
+_NATIVE, _EXTERNAL, _BY_OWN = SubscriptionIdKind.NATIVE, SubscriptionIdKind.EXTERNAL, IdKind.EXTERNAL
+
 
 class Who(NamedTuple):
     """Whom a row means; one of the first two is always known.
@@ -43,16 +46,16 @@ def whom(fields: Fields, kind: SubscriptionIdKind, call: IdKind, *, gives_both: 
         RowRejected: the row lacks the ID that is needed, or it is no plain value.
     """
     given, native = _id("subscription_id", fields), _id("cleverpush_id", fields)
-    if kind is SubscriptionIdKind.NATIVE:
+    if kind is _NATIVE:
         own = (_id("user_id", fields) if names_user else None) or (given if native else None)
         who = Who(own, native or given)
-    elif call is IdKind.EXTERNAL:
+    elif call is _BY_OWN:
         who = Who(given, native if given else None)
-    elif native or kind is SubscriptionIdKind.EXTERNAL or gives_both:
+    elif native or kind is _EXTERNAL or gives_both:
         who = Who(given, native)
     else:
         who = Who(None, given, guessed=True)
-    if not who.lane:
+    if not (who.own or who.native):
         raise RowRejected(MISSING_SUBSCRIPTION_ID, "subscription_id is missing or empty.")
     return who
 

@@ -101,6 +101,10 @@ class StreamPlan:
         self._tell = tell
         self._now = now
         self._identities = identities
+        # For every row: a look into an enumeration costs as much as a small function (Python before 3.12).
+        self._mirrors = settings.audience_mode is AudienceMode.MIRROR
+        self._removes_all = settings.audience_mode is AudienceMode.REMOVE
+        self._native_ids = settings.subscription_id_kind is SubscriptionIdKind.NATIVE
         self._names_user = any(m.destination == "user_id" for m in settings.field_mapping)
         self._unclear_told = False
         required = required_fields(settings, self.object)
@@ -119,18 +123,17 @@ class StreamPlan:
         """What the row asks for, or why it cannot be sent."""
         removed_by = None
         who = None
-        mode = self.settings.audience_mode
         self._guard.rows += 1
         layout = self._mapper.layout(row.data)
         self._notices.row(self._mapper.taken)
         self._missing.row(self._mapper.unmapped)
         try:
-            if mode is not AudienceMode.REMOVE:
+            if not self._removes_all:
                 removed_by = self._removed_by(layout, row.data)
-            removes = removed_by is not None or mode is AudienceMode.REMOVE
+            removes = removed_by is not None or self._removes_all
             call = self.object.remove_id if removes else self.object.put_id
             fields = layout.fields(row.data)
-            if removed_by is not None and mode is not AudienceMode.MIRROR:
+            if removed_by is not None and not self._mirrors:
                 return Draft(row, who=self._seen(fields), removes=True, removed_by=removed_by, needs_call=False)
             who = self._whom(fields, call)
             for field, listed in self._listed_fields:
@@ -141,7 +144,7 @@ class StreamPlan:
             sentence = self._explained(rejected, removed_by)
             refusal = Answer(Verdict.REJECTED, rejected.reason, sentence, named=rejected.named)
             return Draft(row, refusal=refusal, who=who or self._seen(layout.fields(row.data)), removed_by=removed_by)
-        return Draft(row, who=who, operations=operations, removes=removes, removed_by=removed_by)
+        return Draft(row, None, who, operations, removes, removed_by)
 
     def job(self, row: Row) -> Job:
         """The row as a job: its calls, or none where it is removed and that costs no call, or the refusal."""
@@ -194,7 +197,7 @@ class StreamPlan:
 
     def member_id(self, who: Who) -> str:
         """The ID by which the row's member is remembered, of the kind that :attr:`population` says."""
-        if self.settings.subscription_id_kind is SubscriptionIdKind.NATIVE:
+        if self._native_ids:
             return who.native or who.lane
         return who.lane
 

@@ -195,7 +195,7 @@ class Settlement:
             elif isinstance(piece, Notice):
                 self._logger.log(piece.level, piece.sentence)
             else:
-                released += (job for job in piece if self._let_go(job))
+                released += self._let_go(piece)
         if jobs:
             released += self._take(jobs, valve)
         return released
@@ -213,12 +213,16 @@ class Settlement:
             self._unkept.update(keeper.keep(outcomes))
         return [job for job in jobs if job not in self._unkept] if self._unkept else jobs
 
-    def _let_go(self, job: Job) -> bool:
-        self._unkept[job] -= 1
-        if self._unkept[job]:
-            return False
-        del self._unkept[job]
-        return True
+    def _let_go(self, jobs: Iterable[Job]) -> list[Job]:
+        """A keeper has kept these; returns those among them that none has still to keep."""
+        released: list[Job] = []
+        for job in jobs:
+            left = self._unkept.pop(job) - 1
+            if left:
+                self._unkept[job] = left
+            else:
+                released.append(job)
+        return released
 
     def _rejected(self, job: Job) -> RejectedRow:
         """Tell of a row that was given up, up to a limit per stream."""

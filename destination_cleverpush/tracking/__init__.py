@@ -23,9 +23,10 @@ How it is used (`destination_cleverpush.tracked`):
 2. Reader, a batch of rows: `meet(stream, [(id, tags)])`. Rows that will be rejected are met too (tags None), and tell
    `member.refused()`; a row without a usable id is `count(stream, without_id=1)`, a line that was passed over
    `count(stream, lines_lost=1)` for each stream. A row may call if `member.expected or not member.is_unchanged(...)`
-   (marked: `not member.is_removed()`), or if a row of the member before it in the batch may; all that may are told to `note_in_doubt` in one call before their jobs go to
-   delivery (those that are to remove in another, with `removing=True`). For marked rows ask `held_elsewhere` first: who
-   is held is `owe()`d, without a call, in the row's turn, and noted in doubt as well.
+   (marked: `not member.is_removed()`), or if a row of the member before it in the batch may; all that may are told to
+   `note_in_doubt` in one call before their jobs go to delivery (those that are to remove in another, with
+   `removing=True`). For marked rows ask `held_elsewhere` first: who is held is `owe()`d, without a call, in the row's
+   turn, and noted in doubt as well.
 3. Its turn in the lane, in the script: decide again by the same methods; where a call is due `before =
    member.begin(tags)`, then after the answers `took`, `removed`, `forget` or, refused for good, `restore(before)`. A
    call without an answer, or a tag row refused in part, ends with nothing told: it stays in doubt. Judge each new

@@ -154,13 +154,14 @@ class Database:
         return self._all("SELECT chunk, bits FROM marks WHERE population = ?", population)
 
     def find(self, population: int, ids: Sequence[bytes]) -> list[tuple[bytes, bytes, Entry]]:
-        """All entries of these members: id, tag, entry."""
+        """All entries of these members, each of whom is named once: id, tag, entry."""
         found: list[tuple[bytes, bytes, Entry]] = []
         for first in range(0, len(ids), _IDS_AT_ONCE):
             some = ids[first : first + _IDS_AT_ONCE]
-            places = ",".join("?" * len(some))
-            sql = f"SELECT id, tag, {_COLUMNS} FROM entry WHERE population = ? AND id IN ({places})"  # noqa: S608
-            found += [(row[0], row[1], _entry(row[2:])) for row in self._all(sql, population, *some)]
+            # `id IN (...)` would sort them in a table of its own first, which takes half as long again.
+            sql = f"""WITH asked (one) AS (VALUES {",".join(["(?)"] * len(some))})
+                SELECT id, tag, {_COLUMNS} FROM asked CROSS JOIN entry ON population = ? AND id = one"""  # noqa: S608
+            found += [(row[0], row[1], _entry(row[2:])) for row in self._all(sql, *some, population)]
         return found
 
     def count(self, population: int) -> dict[int, int]:

@@ -22,6 +22,10 @@ class Standing(IntEnum):
     NAMED = 4  # its row was rejected, so that CleverPush never took it; but its stream has it
 
 
+TAKEN, OWED = Standing.TAKEN, Standing.OWED
+"""For what is done for every row: a look into the class costs as much as a small function (Python before 3.12)."""
+
+
 class Entry(NamedTuple):
     """A member of a stream, or a pair of a member and a tag.
 
@@ -93,7 +97,7 @@ class Member:
         entry = self.pairs.get(tag)
         return (
             entry is not None
-            and entry.standing == Standing.TAKEN
+            and entry.standing == TAKEN
             and entry.fingerprint == fingerprint
             and not (resend_after_days and is_due(self.id, entry.day, today, resend_after_days))
         )

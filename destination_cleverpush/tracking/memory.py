@@ -28,6 +28,7 @@ from destination_cleverpush.tracking.entries import (
     HOLDING,
     MEMBERS,
     NO_TAG,
+    OWED,
     Entry,
     Member,
     Standing,
@@ -104,15 +105,16 @@ class _Population:
     swept_from: int = _SWEPT_FROM
     instead_of: int | None = None  # the population that is to be set aside
 
-    def mark(self, slot: int) -> None:
-        """The entry with the slot was seen."""
-        byte, bit = slot >> 3, 1 << (slot & 7)
-        bits = self.bits
-        if byte >= len(bits):
-            bits.extend(bytes((byte // CHUNK_BYTES + 1) * CHUNK_BYTES - len(bits)))
-        if not bits[byte] & bit:
-            bits[byte] |= bit
-            self.marked.add(byte // CHUNK_BYTES)
+    def mark(self, slots: Iterable[int]) -> None:
+        """The entries with the slots were seen; -1 is none's."""
+        bits, marked = self.bits, self.marked
+        for slot in slots:
+            byte, bit = slot >> 3, 1 << (slot & 7)
+            if byte >= len(bits):
+                bits.extend(bytes((byte // CHUNK_BYTES + 1) * CHUNK_BYTES - len(bits)))
+            if byte >= 0 and not bits[byte] & bit:
+                bits[byte] |= bit
+                marked.add(byte // CHUNK_BYTES)
 
     def member(self, id: str) -> Member | None:  # noqa: A002
         """The member, if it is on its way."""
@@ -289,11 +291,13 @@ class Memory:
             if population.marking and rows:
                 population.reading = replace(population.reading, rows=population.reading.rows + count)
                 population.touched = True
-                mark = population.mark
-                for member, (_, tags) in zip(met, rows, strict=True):
-                    for tag in tuple(member.pairs) if tags is None else tags:
-                        if (slot := member.slot(tag)) >= 0:
-                            mark(slot)
+                population.mark(
+                    [
+                        member.slot(tag)
+                        for member, (_, tags) in zip(met, rows, strict=True)
+                        for tag in (tuple(member.pairs) if tags is None else tags)
+                    ]
+                )
             if owing:
                 self._take_off(met, rows, new)
         return met
@@ -526,7 +530,7 @@ class Memory:
         owing = False
         for key, tag, entry in self._database.find(population.number, list(by_key)):
             by_key[key].pairs[as_text(tag) if tag else NO_TAG] = entry
-            owing |= entry.standing == Standing.OWED
+            owing |= entry.standing == OWED
         members = population.members
         if len(members) > population.swept_from:
             members = population.members = {id_: found for id_, found in members.items() if found() is not None}
@@ -551,7 +555,7 @@ class Memory:
                     entry = in_doubt(entry, member.sent)
                 if entry is not None:
                     entry = entry._replace(slot=self._slot(population, member, tag))
-                    population.mark(entry.slot)
+                    population.mark((entry.slot,))
                 elif member.slots:
                     member.slots.pop(tag, None)
                 changes.entries[population.number, id_, as_bytes(tag)] = entry
