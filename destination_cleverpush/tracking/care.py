@@ -22,7 +22,7 @@ from destination_cleverpush.tracking.changes import Changes
 from destination_cleverpush.tracking.database import Database
 from destination_cleverpush.tracking.entries import MEMBERS, Standing, as_text
 from destination_cleverpush.tracking.memory import About, decode_about
-from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, Place, about, label
+from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, Place, Spared, about, label
 from destination_cleverpush.tracking.settings import Settings
 from destination_cleverpush.words import StreamId
 
@@ -33,6 +33,7 @@ def open_place(
     *,
     patience: timedelta = SYNC_PATIENCE,
     wait_seconds: float = LOCK_WAIT_SECONDS,
+    spare: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Place:
     """The memory that the settings name, held until it is closed.
@@ -40,32 +41,43 @@ def open_place(
     Args:
         patience: how long a request to a cloud store may be tried again.
         wait_seconds: for another sync to end.
+        spare: leave a memory that cannot be used as it is; else it is set aside, and another one begins.
         sleep: waits; what it raises is raised.
 
     Raises:
+        Spared: where `spare` says so.
         Failure: `config_error`, or `transient_error`: the store fails, or another sync holds the memory.
     """
     if isinstance(settings.storage, LocalSettings):
         from destination_cleverpush.tracking.local import LocalPlace  # noqa: PLC0415
 
-        return LocalPlace(settings.storage, settings.name, channel, wait_seconds=wait_seconds, sleep=sleep)
+        return LocalPlace(settings.storage, settings.name, channel, wait_seconds=wait_seconds, spare=spare, sleep=sleep)
     from destination_cleverpush.tracking.remote import RemotePlace  # noqa: PLC0415
 
     objects = open_objects(settings.storage, NAME, patience)
-    return RemotePlace(objects, settings.name, channel, wait_seconds=wait_seconds, sleep=sleep)
+    return RemotePlace(objects, settings.name, channel, wait_seconds=wait_seconds, spare=spare, sleep=sleep)
 
 
 class _Copy:
-    """A copy of a memory, that is gone when it is closed: nothing that is told to it lasts."""
+    """A copy of a memory, that is gone when it is closed: nothing that is told to it lasts.
 
-    def __init__(self, original: Place | None, about_: Mapping[str, str]) -> None:
+    Args:
+        original: None: there is none that can be used.
+        lost: why it cannot be used, a sentence; empty where there is none.
+    """
+
+    def __init__(self, original: Place | None, about_: Mapping[str, str], lost: str = "") -> None:
         self._folder = tempfile.mkdtemp(prefix="change-tracking-")
         file = Path(self._folder, "copy.db")
-        self.lost = "" if original is None else original.lost
+        self.lost = lost
         self.new = original is None or original.new
-        if original is not None:
-            original.database.copy_to(file)
-        self.database = Database(file, about_, durable=False)
+        try:
+            if original is not None:
+                original.database.copy_to(file)
+            self.database = Database(file, about_, durable=False)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def commit(self, changes: Changes) -> None:
         self.database.apply(changes)
@@ -82,12 +94,19 @@ class _Copy:
 def open_copy(settings: Settings, channel: str, *, sleep: Callable[[float], None] = time.sleep) -> Place:
     """A copy of the memory that the settings name, for a dry run. Where there is none, none is made.
 
+    One that cannot be used is left as it is, and the copy is empty, as the memory of a sync would be.
+
     Raises:
         Failure: as :func:`open_place`.
     """
-    original = open_place(settings, channel, sleep=sleep) if exists(settings, channel) else None
+    original, lost = None, ""
     try:
-        return _Copy(original, about(settings.name, channel))
+        if exists(settings, channel):
+            original = open_place(settings, channel, spare=True, sleep=sleep)
+    except Spared as spared:
+        lost = f"{spared.why} A sync would set it aside, send everything again and remove nobody for being absent."
+    try:
+        return _Copy(original, about(settings.name, channel), lost)
     finally:
         if original is not None:
             original.close()

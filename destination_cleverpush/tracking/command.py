@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from destination_cleverpush.errors import config_error
 from destination_cleverpush.tracking.care import StreamReport, exists, export, forget, open_place, show
-from destination_cleverpush.tracking.place import NAME, Place
+from destination_cleverpush.tracking.place import NAME, Place, Spared
 from destination_cleverpush.tracking.settings import Settings
 from destination_cleverpush.words import StreamId
 
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace, settings: Settings | None, channel: str) -> It
     """What the command prints, line by line.
 
     Raises:
-        Failure: `config_error`: there is no memory, or no such stream in it; else as :func:`.care.open_place`.
+        Failure: `config_error`: there is no memory that can be used, or no such stream in it; else as
+            :func:`.care.open_place`.
     """
     if settings is None:
         raise config_error("The configuration keeps no memory: choose a store under Change Tracking (change_tracking).")
@@ -34,7 +35,13 @@ def run(args: argparse.Namespace, settings: Settings | None, channel: str) -> It
         raise config_error("Say which stream is to be forgotten: --stream NAME, as `tracking show` names it.")
     if not exists(settings, channel):
         raise config_error(f"{NAME}: nothing is remembered yet for the channel {channel} under '{settings.name}'.")
-    place = open_place(settings, channel)
+    try:
+        place = open_place(settings, channel, spare=True)
+    except Spared as spared:
+        raise config_error(
+            f"{spared.why} Use the version of the connector that wrote it; or run a sync, which sets it aside, sends "
+            "everything again and removes nobody for being absent."
+        ) from None
     try:
         yield from _lines(args, place)
     finally:

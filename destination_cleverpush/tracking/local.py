@@ -21,7 +21,7 @@ from destination_cleverpush.storage.local import local_failure
 from destination_cleverpush.storage.settings import LocalSettings
 from destination_cleverpush.tracking.changes import Changes
 from destination_cleverpush.tracking.database import PAGE_BYTES, Database, Unreadable
-from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, about, label, unusable
+from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, Spared, about, label, unusable
 
 _BLOCK = 1 << 22
 
@@ -31,8 +31,10 @@ class LocalPlace:
 
     Args:
         wait_seconds: for another sync to end.
+        spare: leave a memory that cannot be used as it is.
 
     Raises:
+        Spared: where `spare` says so.
         Failure: `config_error`: the directory cannot be used; `transient_error`: another sync holds the memory, or the
             disk does not work.
     """
@@ -44,6 +46,7 @@ class LocalPlace:
         channel: str,
         *,
         wait_seconds: float = LOCK_WAIT_SECONDS,
+        spare: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -57,7 +60,7 @@ class LocalPlace:
             used_before = lock.exists()
             self._lock = _lock(lock, wait_seconds, clock, sleep)
             try:
-                self.database, self.new = self._open(about(name, channel), used_before)
+                self.database, self.new = self._open(about(name, channel), used_before, spare)
                 self._identity = _identity(self._file)
             except BaseException:
                 os.close(self._lock)
@@ -96,18 +99,24 @@ class LocalPlace:
         """Bytes of the file."""
         return self.database.size
 
-    def _open(self, wanted: dict[str, str], used_before: bool) -> tuple[Database, bool]:
+    def _open(self, wanted: dict[str, str], used_before: bool, spare: bool) -> tuple[Database, bool]:
         """The database, and whether it is a new one."""
         if not self._file.exists():
             if used_before:
                 self.lost = unusable(f"'{self._directory}'", "it is missing")
             return self._make(wanted), True
+        checksum = None
         try:
-            verified = self._verified()
+            if verified := self._verified():
+                checksum = self._sum.read_bytes()
             self._sum.unlink(missing_ok=True)
             _sync_folder(self._file.parent)
             database = Database(self._file, wanted, durable=True, verify=not verified)
         except Unreadable as error:
+            if spare:
+                if checksum is not None:
+                    _write(self._sum, checksum)
+                raise Spared(f"'{self._file}'", error.why) from None
             self.lost = unusable(f"'{self._file}'", error.why, f"'{self._set_aside().name}'")
             return self._make(wanted), True
         return database, False

@@ -51,6 +51,14 @@ class Place(Protocol):
         """Bytes that are stored."""
 
 
+class Spared(Exception):
+    """The memory cannot be used, and was left as it is. `why` is a sentence for the user."""
+
+    def __init__(self, where: str, why: str) -> None:
+        self.why = f"{NAME}: the memory in {where} cannot be used: {why}. It was left as it is."
+        super().__init__(self.why)
+
+
 def about(name: str, channel: str) -> dict[str, str]:
     """What a memory says of itself."""
     return {"name": name, "channel": channel}

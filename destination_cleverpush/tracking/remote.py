@@ -6,9 +6,9 @@
 <label>/<lineage>/<term>-...         segments, see changes.py
 ```
 
-At the start all of it becomes a scratch database in a temporary folder (disk: some 60 bytes a member). A commit stores
-a segment, then names it in the manifest; both are done when it returns. zlib is in Python; zstd would be a wheel more,
-for a base that is smaller by some hundredths and written once in many syncs.
+At the start all of it becomes a scratch database in a temporary folder (disk: some 60 bytes a member), which only a
+kill leaves behind. A commit stores a segment, then names it in the manifest; both are done when it returns. zlib is in
+Python; zstd would be a wheel more, for a base that is smaller by some hundredths and written once in many syncs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from destination_cleverpush.tracking.changes import decode as decode_segment
 from destination_cleverpush.tracking.database import Database, Unreadable
 from destination_cleverpush.tracking.local import held, now
 from destination_cleverpush.tracking.manifest import Manifest, Piece, decode, piece
-from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, about, label, unusable
+from destination_cleverpush.tracking.place import LOCK_WAIT_SECONDS, NAME, Spared, about, label, unusable
 
 RENEW_SECONDS = 15.0
 """How often the holder gives a sign of life where it has nothing to store."""
@@ -46,8 +46,10 @@ class RemotePlace:
         objects: the store.
         wait_seconds: for another sync to end, or, where it gives no sign of life, until it counts as dead.
         renew_seconds: see :data:`RENEW_SECONDS`; None: never, for tests.
+        spare: leave a memory that cannot be used as it is.
 
     Raises:
+        Spared: where `spare` says so.
         Failure: of the store; `transient_error`: another sync holds the memory.
     """
 
@@ -59,12 +61,14 @@ class RemotePlace:
         *,
         wait_seconds: float = LOCK_WAIT_SECONDS,
         renew_seconds: float | None = RENEW_SECONDS,
+        spare: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._objects = objects
         self._about = about(name, channel)
         self._folder = label(name, channel)
+        self._spare = spare
         self._token = secrets.token_hex(8)
         self._numbers = 0
         self._writing = threading.RLock()
@@ -73,6 +77,7 @@ class RemotePlace:
         self._version: Version | None = None
         self.lost = ""
         self._manifest = self._hold(wait_seconds, clock, sleep)
+        self._closed = threading.Event()
         self._scratch = Path(tempfile.mkdtemp(prefix="change-tracking-"))
         try:
             self.new = not (self._manifest.base or self._manifest.segments)
@@ -80,14 +85,13 @@ class RemotePlace:
             self._sweep()
             if self._manifest.wants_new_base:
                 self._write_base()
+            if renew_seconds is not None:
+                threading.Thread(
+                    target=self._renew, args=(renew_seconds,), name="change-tracking-lock", daemon=True
+                ).start()
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
-        self._closed = threading.Event()
-        if renew_seconds is not None:
-            threading.Thread(
-                target=self._renew, args=(renew_seconds,), name="change-tracking-lock", daemon=True
-            ).start()
 
     def commit(self, changes: Changes) -> None:
         """A segment, then the manifest that names it; then the scratch database."""
@@ -138,6 +142,8 @@ class RemotePlace:
                 changed = now_
             seen = found
             before, unreadable = self._read(found)
+            if unreadable and self._spare:
+                raise Spared("the store", unreadable)
             if not self._is_held(found, before) or now_ - changed >= wait_seconds:
                 try:
                     return self._take(found, before, unreadable)
@@ -258,6 +264,9 @@ class RemotePlace:
         return database
 
     def _begin_anew(self, why: str) -> Database:
+        if self._spare:
+            self._write(replace(self._manifest, holder="", since=""))
+            raise Spared("the store", why)
         aside = f"{self._folder}/manifest-set-aside-{self._token}"
         self._objects.put(aside, self._manifest.encode())
         anew = replace(self._anew(), term=self._manifest.term, beat=self._manifest.beat)

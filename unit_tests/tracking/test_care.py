@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from destination_cleverpush.errors import Failure, FailureKind
+from destination_cleverpush.errors import Failure, FailureKind, transient_error
 from destination_cleverpush.storage.settings import LocalSettings
-from destination_cleverpush.tracking.care import Exported, _probe_store, export, forget, open_place, probe, show
+from destination_cleverpush.tracking.care import (
+    Exported,
+    _probe_store,
+    export,
+    forget,
+    open_copy,
+    open_place,
+    probe,
+    show,
+)
+from destination_cleverpush.tracking.command import add_arguments, run
+from destination_cleverpush.tracking.database import Database
 from destination_cleverpush.tracking.settings import Settings
 from destination_cleverpush.words import StreamId
 from unit_tests.tracking.places import Store
@@ -54,6 +67,56 @@ def test_ids_are_given_out(settings: Settings) -> None:
     assert Exported(USERS, "subscriptions", "a", "", (), "taken", True) in found
     assert Exported(USERS, "subscriptions", "x", "", (), "removed", False) in found
     assert len(found) == 7
+
+
+def make_newer(folder: Path) -> dict[str, bytes]:
+    """Have the memory be of a version that is not known yet; returns what is in the folder."""
+    (file,) = folder.glob("*.db")
+    (checksum,) = folder.glob("*.sum")
+    checksum.unlink()
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    return files(folder)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".lock"}
+
+
+@pytest.mark.parametrize("action", [["show"], ["export"], ["forget", "--stream", "users"]])
+def test_the_command_leaves_a_memory_of_a_newer_version_alone(
+    settings: Settings, tmp_path: Path, action: list[str]
+) -> None:
+    before = make_newer(tmp_path)
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    with pytest.raises(Failure, match=r"a newer version .* It was left as it is\. Use the version") as error:
+        list(run(parser.parse_args([*action, "--config", "c"]), settings, "c"))
+    assert error.value.kind is FailureKind.CONFIG
+    assert files(tmp_path) == before
+
+
+def test_a_copy_of_what_cannot_be_used_is_empty_and_leaves_it_alone(settings: Settings, tmp_path: Path) -> None:
+    before = make_newer(tmp_path)
+    copy = open_copy(settings, "c")
+    assert "It was left as it is. A sync would set it aside" in copy.lost
+    assert copy.new
+    assert not copy.database.populations()
+    copy.close()
+    assert files(tmp_path) == before
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    monkeypatch.setattr(Database, "copy_to", lambda *_: (_ for _ in ()).throw(transient_error("the disk is full")))
+    with pytest.raises(Failure, match="the disk is full"):
+        open_copy(settings, "c")
+    assert not list(scratch.iterdir())
 
 
 def test_the_probe_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from destination_cleverpush.tracking import database
 from destination_cleverpush.tracking.changes import Changes
 from destination_cleverpush.tracking.entries import Entry
 from destination_cleverpush.tracking.local import LocalPlace
+from destination_cleverpush.tracking.place import Spared
 from unit_tests.tracking.places import Clock
 from unit_tests.tracking.world import Attempt, Load, World, put
 
@@ -162,6 +165,28 @@ def test_a_file_that_went_missing_is_told(tmp_path: Path) -> None:
     assert place.new
     assert "it is missing" in place.lost
     place.close()
+
+
+def newer(folder: Path) -> None:
+    """A memory that another version has written and closed."""
+    remembered(folder)
+    connection = sqlite3.connect(file(folder))
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    data = file(folder).read_bytes()
+    file(folder, ".sum").write_text(json.dumps({"size": len(data), "crc32": zlib.crc32(data)}))
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_who_only_looks_leaves_what_cannot_be_used_as_it_is(tmp_path: Path, closed: bool) -> None:
+    newer(tmp_path)
+    if not closed:
+        file(tmp_path, ".sum").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix != ".lock"}
+    for _ in range(2):
+        with pytest.raises(Spared, match=r"a newer version of the connector wrote it .* It was left as it is"):
+            LocalPlace(LocalSettings(str(tmp_path)), "default", "channel", spare=True)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix != ".lock"} == before
 
 
 def test_a_newer_version_is_set_aside_whole(tmp_path: Path) -> None:

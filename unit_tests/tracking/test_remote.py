@@ -19,6 +19,7 @@ from destination_cleverpush.tracking import manifest
 from destination_cleverpush.tracking.care import open_place, probe
 from destination_cleverpush.tracking.changes import Changes
 from destination_cleverpush.tracking.entries import Entry
+from destination_cleverpush.tracking.place import Spared
 from destination_cleverpush.tracking.remote import RemotePlace
 from destination_cleverpush.tracking.settings import Settings
 from unit_tests.tracking.places import Clock, Store
@@ -239,6 +240,35 @@ def test_a_newer_version_or_another_channels_is_not_used_and_kept() -> None:
         assert changed in [data for data, _ in store.objects.values()]
 
 
+def test_who_only_looks_leaves_what_cannot_be_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, clock = Store(), Clock()
+    remembered(store, clock)
+    name = the_manifest(store)
+    text, version = store.objects[name]
+    store.objects[name] = json.dumps(json.loads(text) | {"format": 99}).encode(), version
+    before = dict(store.objects)
+    with pytest.raises(Spared, match=r"a newer version of the connector wrote it .* It was left as it is"):
+        spared(store)
+    assert store.objects == before
+    store.objects[name] = text, version
+    part = next(other for other in store.objects if not other.endswith("/manifest"))
+    store.objects[part] = b"damaged", store.objects[part][1]
+    before = dict(store.objects)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(Spared, match="damaged or cut off"):
+        spared(store)
+    assert store.objects.keys() == before.keys()
+    found = json.loads(store.objects[name][0])
+    assert found["holder"] == ""
+    assert [found[key] for key in ("base", "segments")] == [json.loads(text)[key] for key in ("base", "segments")]
+    assert not list(tmp_path.iterdir())
+
+
+def spared(store: Store) -> RemotePlace:
+    clock = Clock()
+    return RemotePlace(store, "default", "channel", renew_seconds=None, spare=True, clock=clock, sleep=clock.sleep)
+
+
 def test_the_scratch_folder_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     store = Store()
@@ -246,6 +276,10 @@ def test_the_scratch_folder_is_deleted(tmp_path: Path, monkeypatch: pytest.Monke
     place.commit(some("a"))
     assert len(list(tmp_path.iterdir())) == 1
     place.close()
+    assert not list(tmp_path.iterdir())
+    store.fails = lambda number, what: "before" if what == "names" else None
+    with pytest.raises(Failure):
+        opened(store)
     assert not list(tmp_path.iterdir())
 
 
