@@ -150,7 +150,8 @@ class Memory:
     """What is remembered, open for one sync. Thread-safe.
 
     Args:
-        place: see :class:`.local.LocalPlace` and :class:`.remote.RemotePlace`.
+        place: see :class:`.local.LocalPlace` and :class:`.remote.RemotePlace`; closed by :meth:`close`, and where this
+            fails.
         today: days since 1970-01-01, in UTC.
         sync: the sync id of the catalog.
     """
@@ -163,7 +164,11 @@ class Memory:
         self._lock = place.database.lock
         self._committing = threading.Lock()
         self._failure: Failure | None = None
-        self._known = {number: decode_about(text) for number, text in self._database.populations()}
+        try:
+            self._known = {number: decode_about(text) for number, text in self._database.populations()}
+        except BaseException:
+            place.close()
+            raise
         self._open: dict[StreamId, _Population] = {}
         self._by_number: dict[int, _Population] = {}
         self._unsaved: dict[int, Member] = {}  # by identity: keeps them alive until they are stored
