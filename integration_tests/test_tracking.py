@@ -17,6 +17,7 @@ from tools.refreshes import KINDS, OBJECTS, Refreshes, run
 
 TAGS = ["vip", "news", "churn"]
 ATTRIBUTES = ["user_id", "tier", "city"]
+COMPLETE = {"stream_descriptor": {"name": "users"}, "status": "COMPLETE"}
 
 
 @pytest.fixture
@@ -158,6 +159,23 @@ def test_a_row_that_lists_all_tags_removes_the_others_at_once(shop: Simulator, t
     twice = mirror.sync({"subscription_id": "Nat0", "tags": ["vip"]}, {"subscription_id": "Nat0", "tags": ["churn"]})
     assert mirror.calls() == [("tag/add", "Nat0", "vip")]
     assert any("came in more than one row" in warning for warning in twice.warnings)
+
+
+def test_a_pipe_without_complete_never_ends_its_pass_so_that_every_tag_it_listed_counts_as_seen(
+    shop: Simulator, tmp_path: Path
+) -> None:
+    mirror = Mirror(shop, tmp_path, "tags", subscription_id_kind="native", row_lists_all_tags=True)
+    pipe: dict[str, Any] = {"catalog_": catalog(stream(mode="overwrite")), "caller": PIPE}
+    mirror.sync({"subscription_id": "Nat0", "tags": ["vip", "news"]}, **pipe)
+    for _ in range(2):
+        result = mirror.sync({"subscription_id": "Nat0", "tags": ["vip"]}, **pipe)
+        assert mirror.calls() == []
+        assert any("COMPLETE" in warning for warning in result.warnings)
+    complete = [{"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 0, "stream_status": COMPLETE}}]
+    mirror.sync({"subscription_id": "Nat0", "tags": ["vip"]}, lines=complete, **pipe)
+    assert mirror.calls() == []
+    mirror.sync({"subscription_id": "Nat0", "tags": ["vip"]}, lines=complete, **pipe)
+    assert mirror.calls() == [("tag/remove", "Nat0", "news")]
 
 
 @pytest.mark.parametrize(
