@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3  # type: ignore[import-untyped]
+
+from integration_tests.object_stores import start_moto
 from integration_tests.simulator.process import start_simulator
 from tools.bench.bare import prepare
 from tools.bench.connector import CHANNEL, KEY, run_connector, write_files, write_rows
@@ -144,6 +147,32 @@ def tracking(effort: Effort) -> Iterator[Figure]:
     yield _calls(f"refresh of {effort.fast_rows:,} rows, no tracking: calls", without.calls, effort.fast_rows, about)
 
 
+def ten_million(effort: Effort) -> Iterator[Figure]:
+    """(h) Change tracking with many members, once: a directory, then S3, of which the memory is restored."""
+    people = 10 * effort.many_rows
+    with _workplace() as directory, start_target(Behaviour()) as target:
+        model = Model(directory, people, target.url)
+        still = model.refresh()
+    what = f"{people:,} members, none changed: peak memory"
+    about = (
+        f"{people / still.seconds:,.0f} rows per s, {still.calls} calls; file {model.megabytes:.0f} MB, filled in "
+        f"{model.fill_seconds:.0f} s"
+    )
+    peak = still.peak_memory / 1e6
+    yield Figure("h", what, peak, "<= 256 MB", peak <= 256 and not still.calls, about)
+    with _workplace() as directory, start_moto(directory) as s3:
+        made = {"endpoint_url": s3.endpoint, "region_name": "us-east-1"}
+        made |= {"aws_access_key_id": "bench", "aws_secret_access_key": "bench-secret"}
+        boto3.client("s3", **made).create_bucket(Bucket="bench")
+        storage = {"storage_type": "s3", "s3_bucket_name": "bench", "s3_bucket_region": "us-east-1"}
+        storage |= {"s3_endpoint": s3.endpoint, "access_key_id": "bench", "secret_access_key": "bench-secret"}
+        stored = Model(directory, people, s3.endpoint, storage=storage)
+        seconds = stored.restore()
+    what = f"{people:,} members in S3 (moto): stored"
+    about = f"filled in {stored.fill_seconds:.0f} s, restored in {seconds:.1f} s"
+    yield Figure("h", what, stored.megabytes, "told MB", True, about)
+
+
 def _calls(what: str, calls: int, due: int, measured: str) -> Figure:
     return Figure("g", what, calls, f"{due} calls", calls == due, measured)
 
@@ -188,6 +217,7 @@ ALL: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
     "e": server_limits,
     "f": pauses,
     "g": tracking,
+    "h": ten_million,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +15,13 @@ from destination_cleverpush.objects.plan import plan_streams
 from destination_cleverpush.tracked import fingerprint
 from destination_cleverpush.tracking.care import open_place
 from destination_cleverpush.tracking.memory import Memory
+from destination_cleverpush.tracking.place import Place
 from destination_cleverpush.words import Row, Stream, StreamId
 from integration_tests.messages import catalog, record, stream
 from tools.bench.connector import CHANNEL, KEY, STREAM, run_command
 
 _BATCH = 5_000
+_BATCHES_IN_A_COMMIT = 40
 
 
 class Refresh(NamedTuple):
@@ -33,12 +35,18 @@ class Refresh(NamedTuple):
 class Model:
     """A model of so many rows, and a memory that knows them all.
 
+    Args:
+        tracks: there is a memory.
+        storage: of the memory, as the form has it; None: a directory of its own.
+
     Attributes:
         fill_seconds: that it took to fill the memory.
-        megabytes: of its file.
+        megabytes: that are stored of it.
     """
 
-    def __init__(self, directory: Path, people: int, url: str, *, tracks: bool = True) -> None:
+    def __init__(
+        self, directory: Path, people: int, url: str, *, tracks: bool = True, storage: Mapping[str, Any] | None = None
+    ) -> None:
         self._directory = directory
         self._people = people
         self._form: dict[str, Any] = {
@@ -54,11 +62,12 @@ class Model:
         if tracks:
             memory = directory / "memory"
             memory.mkdir()
-            self._form["change_tracking"] = {"storage_type": "local", "destination_path": str(memory)}
+            local = {"storage_type": "local", "destination_path": str(memory)}
+            self._form["change_tracking"] = storage or local
             began = time.monotonic()
-            self._fill(parse_config(self._form))
+            place = self._fill(parse_config(self._form))
             self.fill_seconds = time.monotonic() - began
-            self.megabytes = sum(path.stat().st_size for path in memory.iterdir()) / 1e6
+            self.megabytes = (place.size if storage else sum(each.stat().st_size for each in memory.iterdir())) / 1e6
 
     def refresh(self, changed: float = 0.0) -> Refresh:
         """Read the model whole once more; so large a share of the rows has changed."""
@@ -78,22 +87,35 @@ class Model:
         (calls,) = re.findall(rb"(\d+) calls in", output)
         return Refresh(float(found), int(calls), peak)
 
-    def _fill(self, config: Config) -> None:
+    def restore(self) -> float:
+        """Seconds that it takes to make a memory that lies in a cloud store ready for use."""
+        config = parse_config(self._form)
+        assert config.change_tracking is not None
+        began = time.monotonic()
+        place = open_place(config.change_tracking, CHANNEL)
+        seconds = time.monotonic() - began
+        place.close()
+        return seconds
+
+    def _fill(self, config: Config) -> Place:
         assert config.change_tracking is not None
         described = Stream(StreamId(STREAM), {}, "full_refresh", "append", 1, 1, 11)
         plan = plan_streams(config.objects, [described])[described.id]
         today = int(datetime.now(timezone.utc).timestamp() // 86_400)
-        memory = Memory(open_place(config.change_tracking, CHANNEL), today, 11)
+        place = open_place(config.change_tracking, CHANNEL)
+        memory = Memory(place, today, 11)
         memory.open_stream(described, plan.object.name, *plan.population)
-        for rows in self._batches(described.id):
+        for number, rows in enumerate(self._batches(described.id), 1):
             members = memory.meet(described.id, [(str(row.data["subscription_id"]), ("",)) for row in rows])
             for row, member in zip(rows, members, strict=True):
                 native = (f"{row.position:024x}",)
                 member.took(fingerprint(plan.draft(row).operations), today, 11, native=native)
             memory.settle((member, False) for member in members)
-            memory.commit()
+            if number % _BATCHES_IN_A_COMMIT == 0:
+                memory.commit()
         memory.end_pass(described.id)
         memory.close()
+        return place
 
     def _batches(self, name: StreamId) -> Iterator[list[Row]]:
         for first in range(0, self._people, _BATCH):
