@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import select
+import time
+from collections.abc import Callable, Iterator
 
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.api.settings import Settings
-from destination_cleverpush.words import Action, Answer, Operation
+from destination_cleverpush.words import Action, Answer, Operation, Underway, Verdict
 from unit_tests.server import Asked, Canned, Server, said
 
 CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
@@ -45,3 +47,22 @@ def channels(asked: Asked) -> Canned:
     if asked.path == "/channels":
         return said(200, {"channels": [{"_id": CHANNEL, "name": "News"}]})
     return said(200, {"tags": []}) if asked.path == f"/channel/{CHANNEL}/tags?limit=1&skip=0" else said(404, "no")
+
+
+def begun(client: Client, operation: Operation = SYNC) -> Underway:
+    """A second call, over the connection of the first."""
+    assert client.send(operation).verdict is Verdict.DELIVERED
+    call = client.begin(operation)
+    assert call is not None
+    assert not isinstance(call, Answer)
+    return call
+
+
+def land(call: Underway) -> Iterator[Answer | None]:
+    """What each look at the call says, whenever something comes or it is due."""
+    while not call.blocks:
+        select.select([call.fileno()], [], [], max(0.0, call.due - time.monotonic()))
+        answer = call.look()
+        yield answer
+        if answer is not None:
+            return

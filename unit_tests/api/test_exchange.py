@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import base64
 import gzip
-import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.api.exchange import is_whole
-from destination_cleverpush.words import Answer, Operation, Underway, Verdict
-from unit_tests.api.calls import SYNC, TAG, settings
+from destination_cleverpush.words import Answer, Operation, Verdict
+from unit_tests.api.calls import SYNC, TAG, begun, land, settings
 from unit_tests.api.test_deadline import ENDLESS
 from unit_tests.api.wire import Script, read_request, reset, wire
 from unit_tests.server import Canned, Server, said
@@ -67,25 +65,6 @@ def answers(first: bytes, pieces: list[bytes], pause: float = 0.0) -> Script:
         ending.wait(60)
 
     return script
-
-
-def begun(client: Client, operation: Operation = SYNC) -> Underway:
-    """A second call, over the connection of the first."""
-    assert client.send(operation).verdict is Verdict.DELIVERED
-    call = client.begin(operation)
-    assert call is not None
-    assert not isinstance(call, Answer)
-    return call
-
-
-def land(call: Underway) -> Iterator[Answer | None]:
-    """What each look at the call says, whenever something comes or it is due."""
-    while not call.blocks:
-        select.select([call.fileno()], [], [], max(0.0, call.due - time.monotonic()))
-        answer = call.look()
-        yield answer
-        if answer is not None:
-            return
 
 
 @pytest.mark.parametrize("secure", [False, True])

@@ -13,7 +13,7 @@ import pytest
 
 from destination_cleverpush.api.client import Client
 from destination_cleverpush.words import Verdict
-from unit_tests.api.calls import CHANNEL, SYNC, channels, settings
+from unit_tests.api.calls import CHANNEL, SYNC, begun, channels, land, settings
 from unit_tests.api.wire import read_request, wire
 from unit_tests.server import Canned, Server, said
 
@@ -75,6 +75,8 @@ def test_tls_goes_through_a_proxy_of_either_kind(
         monkeypatch.setenv("https_proxy", proxy)
         client = Client(settings(server.url, 0.5))
         assert [client.read("/channels")["channels"][0]["_id"] for _ in range(2)] == [CHANNEL] * 2
+        server.answer = lambda _: said(200, {"id": "s1"})
+        assert [look.ids for look in land(begun(client)) if look is not None] == [("s1",)]
         assert server.connections == 1, "the tunnel is kept"
         server.answer = lambda _: trickling
         started = time.monotonic()
