@@ -43,7 +43,9 @@ http {{
     keepalive_requests 100000000;
     keepalive_timeout 1h;
     map $request_method $writes {{ POST 1; default 0; }}
-    log_format request '$msec $request_time $status $request_length';
+    map $request_body $row {{ "~user-0*(?<number>[0-9]+)" $number; default 0; }}
+    split_clients $request_id $answer {{ {failures:.2%} @failed; * @taken; }}
+    log_format request '$msec $request_time $status $request_length $row';
     access_log {directory}/access.log request buffer=256k if=$writes;
     limit_req_zone $server_name zone=limit:1m rate={rate}r/s;
     limit_req_status 429;
@@ -51,6 +53,7 @@ http {{
         listen 127.0.0.1:{port} backlog=1024;
         server_name localhost;
         location @taken {{ return 200 '{{"id":"5f3c1e7a9b2d4c0012ab34cd"}}'; }}
+        location @failed {{ return 503 '{{"error":"Try again"}}'; }}
         location @refused {{
             {refusal}
             return 429 '{{"error":"Too many requests"}}';
@@ -68,12 +71,17 @@ class MissingTool(Exception):
 
 
 class Request(NamedTuple):
-    """One request as nginx saw it: epoch seconds, to the millisecond, and bytes with headers."""
+    """One request as nginx saw it: epoch seconds, to the millisecond, and bytes with headers.
+
+    `row` is the number in the first `user-<number>` of its body; 0 where there is none, or where the target was not
+    told to read bodies.
+    """
 
     started: float
     ended: float
     status: int
     size: int
+    row: int = 0
 
 
 def taken_per_second(requests: list[Request]) -> float:
@@ -91,20 +99,26 @@ class Behaviour:
         rate: requests per second that are taken; the others are refused with 429. None: all are taken.
         burst: how many requests may come early (nginx, `limit_req`).
         refusal: headers of a refusal, such as `{"Retry-After": "1"}`.
+        failures: the share of requests that are answered with 503, drawn anew for each request.
+        reads_bodies: bodies are read, and requests noted with the number of their row.
     """
 
     latency: float = 0.0
     rate: int | None = None
     burst: int = 0
     refusal: dict[str, str] = field(default_factory=dict)
+    failures: float = 0.0
+    reads_bodies: bool = False
 
     def lines(self) -> str:
         """The directives of the location."""
         found = []
         if self.rate is not None:
             found += [f"limit_req zone=limit burst={self.burst} nodelay;", "error_page 429 = @refused;"]
-        if self.latency:
-            found += [f"echo_sleep {self.latency};", "echo_exec @taken;"]
+        if self.latency or self.failures or self.reads_bodies:
+            found += ["echo_read_request_body;"] if self.reads_bodies else []
+            found += [f"echo_sleep {self.latency};"] if self.latency else []
+            found += ["echo_exec $answer;" if self.failures else "echo_exec @taken;"]
         else:
             found += ["error_page 418 = @taken;", "return 418;"]
         return " ".join(found)
@@ -151,6 +165,7 @@ def start_target(behaviour: Behaviour) -> Iterator[Target]:
                 port=port,
                 rate=behaviour.rate or 1,
                 refusal=" ".join(f"add_header {name} {value} always;" for name, value in behaviour.refusal.items()),
+                failures=behaviour.failures or 0.5,  # nginx takes no 0; without failures nobody asks
                 behaviour=behaviour.lines(),
             )
         )
@@ -171,8 +186,8 @@ def start_target(behaviour: Behaviour) -> Iterator[Target]:
 
 
 def _request(line: str) -> Request:
-    ended, seconds, status, size = line.split()
-    return Request(float(ended) - float(seconds), float(ended), int(status), int(size))
+    ended, seconds, status, size, row = line.split()
+    return Request(float(ended) - float(seconds), float(ended), int(status), int(size), int(row))
 
 
 def _which(name: str) -> str | None:
