@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tools.bench.figures import ALL, FULL, QUICK, Figure
-from tools.bench.target import MissingTool, find_tools
+from tools.bench.target import MissingTool, find_tools, processors
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     except MissingTool as missing:
         sys.exit(str(missing))
     effort, found = QUICK if args.quick else FULL, []
-    print(f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {_processors()}", flush=True)
+    print(f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {processors()}", flush=True)
     for name in wanted:
         for figure in ALL[name](effort):
             found.append(figure)
@@ -53,13 +53,6 @@ def _line(figure: Figure) -> str:
         value = f"{figure.value:.2%}"
     verdict = "reached" if figure.reached else "MISSED"
     return f"({figure.name}) {figure.what:<66} {value:>9}  goal {figure.goal:<8} {verdict:<8} {figure.measured}"
-
-
-def _processors() -> str:
-    """The machine's processors, as Linux names them."""
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.machine()
 
 
 if __name__ == "__main__":

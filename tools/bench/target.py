@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import socket
@@ -148,6 +149,13 @@ def find_tools() -> None:
         missing.append("nginx's echo module")
     if missing:
         raise MissingTool(f"Missing: {', '.join(missing)}. On Debian or Ubuntu: apt-get install {PACKAGES}")
+
+
+def processors() -> str:
+    """The machine's processors, as Linux names them."""
+    info = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
 
 
 @contextmanager

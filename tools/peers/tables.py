@@ -1,0 +1,142 @@
+"""The results as tables, so that no figure is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tools.peers.contenders import ALL
+from tools.peers.parts import CHANGED, EACH, END, LIMIT, PARTS, UNCHANGED, UNTRACKED
+from tools.peers.results import Part, Run, Spread, labels, median, ratios, spread
+
+RATES = ("0ms", "20ms", "50ms", "200ms", "tags")
+_HEADS = {"0ms": "0 ms", "20ms": "20 ms", "50ms": "50 ms", "200ms": "200 ms", "tags": "tags, 50 ms"}
+
+
+def tables(parts: Mapping[str, Part]) -> str:
+    """All tables that the parts have figures for, in Markdown, with when and where they were measured."""
+    blocks = [_when(parts)]
+    rates = {name: parts[name] for name in RATES if name in parts}
+    if rates:
+        blocks.append(_table("this connector's rows per second to its", rates, _ratio))
+        blocks.append(_table("rows per second", rates, _rate))
+    for name, block in (
+        ("limit", _limit),
+        ("failures", _failures),
+        ("states", _states),
+        ("refresh", _refresh),
+        ("growth", _growth),
+    ):
+        if name in parts:
+            head, *rows = block(parts[name])
+            blocks.append(_lines(head, rows))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _when(parts: Mapping[str, Part]) -> str:
+    rows = []
+    for name, part in parts.items():
+        rounds = len({run.number for run in part.runs})
+        rows.append([name, PARTS[name].about, part.date, part.machine, f"{part.load:.1f}", str(rounds)])
+    return _lines(["Part", "The server, the work", "Measured", "Machine", "Load before", "Rounds"], rows)
+
+
+def _table(title: str, rates: Mapping[str, Part], cell: Callable[[Part, str], str]) -> str:
+    rows = []
+    for name in labels(rates):
+        cells = [cell(part, name) for part in rates.values()]
+        if any(cells):
+            rows.append([ALL[name].label, *cells])
+    return _lines([title[0].upper() + title[1:], *(_HEADS[name] for name in rates)], rows)
+
+
+def _ratio(part: Part, name: str) -> str:
+    found = ratios(part, "ours", name) if name != "ours" else None
+    return _spread(found, 2) if found else ""
+
+
+def _rate(part: Part, name: str) -> str:
+    runs = part.of(name)
+    return _spread(spread([run.rate for run in runs]), 0) if runs else ""
+
+
+def _limit(part: Part) -> Iterator[list[str]]:
+    yield [f"Of a limit of {LIMIT} per s", "Rows", "Reached", "Refused", "Missing rows", "Repeated", "Ended"]
+    for name in part.contenders():
+        runs = part.of(name)
+        reached = spread([100 * run.rate / LIMIT for run in runs])
+        refused = spread([100 * run.refused / max(1, run.taken + run.refused) for run in runs])
+        yield [ALL[name].label, _rows(runs), _spread(reached, 1, " %"), _spread(refused, 2, " %"), *_outcome(runs)]
+
+
+def _failures(part: Part) -> Iterator[list[str]]:
+    yield ["1 % of requests fail", "Rows", "Failures met", "Missing rows", "Repeated", "Ended"]
+    for name in part.contenders():
+        runs = part.of(name)
+        yield [ALL[name].label, _rows(runs), f"{median(runs, lambda run: run.failed):,.0f}", *_outcome(runs)]
+
+
+def _states(part: Part) -> Iterator[list[str]]:
+    yield ["Rows per second", EACH, END, "To each other"]
+    for name in part.contenders():
+        each, end = part.of(name, EACH), part.of(name, END)
+        pairs = spread([a.rate / b.rate for a, b in zip(each, end, strict=False) if b.rate] or [0.0])
+        rates = [_spread(spread([run.rate for run in runs]), 0) for runs in (each, end)]
+        yield [ALL[name].label, *rates, _spread(pairs, 2)]
+
+
+def _refresh(part: Part) -> Iterator[list[str]]:
+    yield ["A refresh", "Rows", "Calls per 1,000 rows", "Rows per second"]
+    for name in part.contenders():
+        for case in (UNCHANGED, CHANGED, UNTRACKED):
+            for run in part.of(name, case):
+                calls = 1000 * (run.taken + run.refused + run.failed) / run.rows
+                yield [f"{ALL[name].label}, {case}", f"{run.rows:,}", f"{calls:,.0f}", f"{run.rate:,.0f}"]
+
+
+def _growth(part: Part) -> Iterator[list[str]]:
+    sizes = sorted({run.rows for run in part.runs})
+    yield ["Peak memory, MB", *(f"{size:,} rows" for size in sizes), "CPU seconds per 100,000 rows", "and to start"]
+    for name in part.contenders():
+        runs = {run.rows: run for run in part.of(name)}
+        memory = [f"{runs[size].peak_memory / 1e6:,.0f}" if size in runs else "" for size in sizes]
+        more, start = cpu(list(runs.values()))
+        yield [ALL[name].label, *memory, f"{more:,.0f}" if more is not None else "", f"{start:.1f}"]
+
+
+def cpu(runs: Sequence[Run]) -> tuple[float | None, float]:
+    """CPU seconds per 100,000 rows more, and for none at all, from the smallest and the largest of some runs.
+
+    The first is None where there is but one size.
+    """
+    small, large = min(runs, key=_size), max(runs, key=_size)
+    if small.rows == large.rows:
+        return None, small.cpu_seconds
+    each = (large.cpu_seconds - small.cpu_seconds) / (large.rows - small.rows)
+    return 100_000 * each, small.cpu_seconds - each * small.rows
+
+
+def _size(run: Run) -> int:
+    return run.rows
+
+
+def _outcome(runs: Sequence[Run]) -> list[str]:
+    """The most missing and repeated rows, and how it ended: a loss that was told is another than one that was not."""
+    silent = sum(run.exit_code == 0 and run.missing > 0 for run in runs)
+    failed = sum(run.exit_code != 0 for run in runs)
+    ended = f"{failed} of {len(runs)} with an error" if failed else "well"
+    ended += f", {silent} without a word of what is missing" if silent else ""
+    return [f"{max(run.missing for run in runs):,}", f"{max(run.repeated for run in runs):,}", ended]
+
+
+def _rows(runs: Sequence[Run]) -> str:
+    return f"{runs[0].rows:,}"
+
+
+def _spread(found: Spread, digits: int, unit: str = "") -> str:
+    low, middle, high = (f"{value:,.{digits}f}" for value in (found.low, found.median, found.high))
+    return f"{middle}{unit}" if low == high else f"{middle}{unit} ({low} to {high})"
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
