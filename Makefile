@@ -15,7 +15,7 @@ SUPPLY_CHAIN := build/supply-chain
 SPARK := build/spark
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
-.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-spark test-rejected test-refreshes crash-test bench bench-spark bench-peers audit sbom licences fuzz clean
+.PHONY: help install demo picture test test-all test-faults lint format lock image test-image test-pyairbyte test-pyairbyte-smoke test-pyairbyte-image test-examples test-spark test-rejected test-refreshes crash-test bench bench-spark bench-peers pictures audit sbom licences fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show the targets
@@ -125,6 +125,10 @@ bench: $(STAMP) ## measure speed and memory (needs nginx and wrk)
 
 bench-peers: $(STAMP) ## measure delivery beside dlt, drt, a plain destination, PyAirbyte and wrk (needs nginx and wrk)
 	$(VENV)/python -m tools.peers $(PEERS)
+
+pictures: $(STAMP) ## put what bench-peers measured into docs/benchmarks.md, as pictures and tables
+	$(VENV)/python -m tools.peers.pictures
+	$(VENV)/python -m tools.peers --docs
 
 fuzz: $(STAMP) ## a minute of coverage-guided fuzzing (atheris, in an environment of its own)
 	test -x build/fuzz/bin/python || { $(VENV)/python -m venv build/fuzz && build/fuzz/bin/pip install --quiet atheris; }

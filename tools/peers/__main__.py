@@ -1,7 +1,7 @@
 """Measure this connector beside its peers, or print what was measured.
 
 usage: python -m tools.peers [--quick] [--minutes N] [--only a,b,...] [--json FILE]
-       python -m tools.peers --table [--json FILE]
+       python -m tools.peers --table | --docs [--json FILE]
 
 Each part is put into the file when it is through, in place of an older one of that name; so it can be stopped, and
 parts can be measured at another time. Needs nginx with its echo module and wrk; peers are installed under `build/`.
@@ -20,7 +20,7 @@ from tools.environments import ROOT
 from tools.peers.contenders import make_environments, versions
 from tools.peers.parts import PARTS, Effort, load
 from tools.peers.results import Part, Run, merge, read
-from tools.peers.tables import tables
+from tools.peers.tables import put_into, tables
 
 RESULTS = ROOT / "docs" / "benchmarks-peers.json"
 FULL_MINUTES, QUICK_MINUTES = 60.0, 10.0
@@ -35,7 +35,11 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), metavar="a,b,...", help="these parts, in all the time")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="the file of results")
     parser.add_argument("--table", action="store_true", help="measure nothing, print the tables of the file")
+    parser.add_argument("--docs", action="store_true", help="measure nothing, put the tables into docs/benchmarks.md")
     args = parser.parse_args()
+    if args.docs:
+        put_into(RESULTS.with_name("benchmarks.md"), read(args.json))
+        return
     if args.table:
         print(tables(read(args.json)), end="")
         return

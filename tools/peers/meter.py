@@ -49,13 +49,18 @@ def main(file: str, seconds: str, *command: str) -> None:
             peak = max(peak, resident(process.pid))
             if time.monotonic() > deadline and not killed:
                 killed = True
-                os.killpg(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     looker = threading.Thread(target=look)
     looker.start()
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:  # interrupted, too, nothing of the session stays behind
+        ended.set()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     took = time.monotonic() - began
-    ended.set()
     looker.join()
     found = {
         "exit_code": None if killed else os.waitstatus_to_exitcode(status),

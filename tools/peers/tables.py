@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from tools.peers.contenders import ALL
 from tools.peers.parts import CHANGED, EACH, END, LIMIT, PARTS, UNCHANGED, UNTRACKED
 from tools.peers.results import Part, Run, Spread, labels, median, ratios, spread
 
+BEGIN = "<!-- by `make pictures`, from benchmarks-peers.json -->"
+FINISH = "<!-- so far by `make pictures` -->"
+PICTURES = {
+    "rates": "Rows per second over the time that the server takes to answer",
+    "limit": "Requests per second over time at a server that takes 200",
+    "memory": "Peak memory over rows",
+    "refresh": "Calls of a refresh with and without change tracking",
+}
 RATES = ("0ms", "20ms", "50ms", "200ms", "tags")
 _HEADS = {"0ms": "0 ms", "20ms": "20 ms", "50ms": "50 ms", "200ms": "200 ms", "tags": "tags, 50 ms"}
 
@@ -30,6 +39,18 @@ def tables(parts: Mapping[str, Part]) -> str:
             head, *rows = block(parts[name])
             blocks.append(_lines(head, rows))
     return "\n\n".join(blocks) + "\n"
+
+
+def put_into(page: Path, parts: Mapping[str, Part]) -> None:
+    """Put the pictures that lie beside a page, and the tables, between its two marks."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, finish, after = rest.partition(FINISH)
+    if not finish:
+        raise ValueError(f"{page.name} has no place for the tables")
+    files = {name: f"benchmarks-{name}.svg" for name in PICTURES}
+    pictures = [f"![{PICTURES[name]}]({file})" for name, file in files.items() if (page.parent / file).exists()]
+    blocks = [*pictures, tables(parts)]
+    page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(blocks) + f"\n{FINISH}{after}")
 
 
 def _when(parts: Mapping[str, Part]) -> str:
@@ -76,12 +97,13 @@ def _failures(part: Part) -> Iterator[list[str]]:
 
 
 def _states(part: Part) -> Iterator[list[str]]:
-    yield ["Rows per second", EACH, END, "To each other"]
+    yield ["Rows per second", EACH, END, "To each other", "States that came out"]
     for name in part.contenders():
         each, end = part.of(name, EACH), part.of(name, END)
         pairs = spread([a.rate / b.rate for a, b in zip(each, end, strict=False) if b.rate] or [0.0])
-        rates = [_spread(spread([run.rate for run in runs]), 0) for runs in (each, end)]
-        yield [ALL[name].label, *rates, _spread(pairs, 2)]
+        rates = [_spread(spread([run.rate for run in runs]), 0) if runs else "" for runs in (each, end)]
+        states = f"{min(run.states for run in each):,} of {_rows(each)}" if each else ""
+        yield [ALL[name].label, *rates, _spread(pairs, 2), states]
 
 
 def _refresh(part: Part) -> Iterator[list[str]]:

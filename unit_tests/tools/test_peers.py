@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from tools.peers import meter, work
 from tools.peers.contenders import ALL, drt_template
 from tools.peers.parts import CHANGED, PARTS, SIZES, UNTRACKED, Case
 from tools.peers.results import Part, Run, Spread, fill, merge, ratios, read, tally, timeline
-from tools.peers.tables import cpu, tables
+from tools.peers.tables import BEGIN, FINISH, cpu, put_into, tables
 
 ORDER = list(PARTS)
 
@@ -143,6 +142,20 @@ def test_tables_hold_all_parts_ratios_first() -> None:
     assert "| this connector | 50 | 50 | 50 | 50 | 100 | 0.0 |" in found
 
 
+def test_the_page_gets_the_tables_and_the_pictures_that_exist(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{BEGIN}\nold\n{FINISH}\n\nafter\n")
+    (tmp_path / "benchmarks-limit.svg").touch()
+    put_into(page, {"50ms": a_part(a_run("ours", 300))})
+    found = page.read_text()
+    assert found.startswith(f"before\n\n{BEGIN}\n")
+    assert found.endswith(f"{FINISH}\n\nafter\n")
+    assert "| this connector | 300 |" in found
+    assert "old" not in found
+    assert "(benchmarks-limit.svg)" in found
+    assert "(benchmarks-rates.svg)" not in found
+
+
 def test_all_forms_of_the_work_hold_the_same_rows(tmp_path: Path) -> None:
     for kind in ("subscriptions", "tags"):
         rows = list(work.rows(kind, 5))
@@ -161,8 +174,9 @@ def test_the_template_for_drt_makes_the_very_body() -> None:
     for kind in ("subscriptions", "tags"):
         first, *_, last = work.rows(kind, 3)
         template = drt_template(work.call(first)[1], first)
-        filled = re.sub(r"{{ row\.(\w+) \| tojson_safe }}", lambda found: json.dumps(last[found[1]]), template)
-        assert json.loads(filled) == work.call(last)[1]
+        for column, value in last.items():
+            template = template.replace(f"{{{{ row.{column} | tojson_safe }}}}", json.dumps(value))
+        assert json.loads(template) == work.call(last)[1]
 
 
 def test_the_meter_tells_how_a_command_ended(tmp_path: Path) -> None:
