@@ -232,7 +232,7 @@ ALL: Mapping[str, Contender] = {
     "dlt": Contender("dlt, 20 workers", _dlt(DLT_WORKERS, DLT_BATCH), DLT_WORKERS, 350),
     "dlt-64": Contender("dlt, 64 workers", _dlt(IN_FLIGHT, DLT_BATCH), IN_FLIGHT, 350),
     "dlt-row": Contender("dlt, 20 workers, batches of one", _dlt(DLT_WORKERS, 1), DLT_WORKERS, 200),
-    "drt": Contender("drt", _drt, 1, 150),
+    "drt": Contender("drt", _drt, 1, 250),
     "plain": Contender("plain Python destination", _plain, 1, 300, 1.0),
     "pyairbyte": Contender("PyAirbyte with this connector", _pyairbyte, 32, 500, 20.0),
     "wrk": Contender("wrk, 64 connections", _wrk, IN_FLIGHT, 50_000, 0.0, has_rows=False),

@@ -25,6 +25,7 @@ UNCHANGED, CHANGED, UNTRACKED = "tracking, none changed", "tracking, 1 % changed
 LATENCIES = {"0ms": 0.0, "20ms": 0.02, "50ms": 0.05, "200ms": 0.2}
 
 _FEWEST_ROWS = 50
+_SHORTEST_SECONDS = 3  # of sending, so that a rate says something
 _PATIENCE = 3  # times the expected duration, until a run is killed
 _OVERTIME = 1.5  # times a part's share, until no further round is begun
 _WRK_SECONDS = 5
@@ -58,7 +59,7 @@ class Case:
 
     def rows_in(self, seconds: float) -> int:
         """Rows that fit into so many seconds with its start, in tens."""
-        fitting = self.guess * (seconds - ALL[self.contender].start_seconds)
+        fitting = self.guess * max(_SHORTEST_SECONDS, seconds - ALL[self.contender].start_seconds)
         return min(self.rows, max(_FEWEST_ROWS, int(fitting) // 10 * 10))
 
     @property

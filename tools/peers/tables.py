@@ -121,18 +121,18 @@ def _growth(part: Part) -> Iterator[list[str]]:
     for name in part.contenders():
         runs = {run.rows: run for run in part.of(name)}
         memory = [f"{runs[size].peak_memory / 1e6:,.0f}" if size in runs else "" for size in sizes]
-        more, start = cpu(list(runs.values()))
-        yield [ALL[name].label, *memory, f"{more:,.0f}" if more is not None else "", f"{start:.1f}"]
+        found = cpu(list(runs.values()))
+        yield [ALL[name].label, *memory, *((f"{found[0]:,.0f}", f"{found[1]:.1f}") if found else ("", ""))]
 
 
-def cpu(runs: Sequence[Run]) -> tuple[float | None, float]:
+def cpu(runs: Sequence[Run]) -> tuple[float, float] | None:
     """CPU seconds per 100,000 rows more, and for none at all, from the smallest and the largest of some runs.
 
-    The first is None where there is but one size.
+    None where there is but one size.
     """
     small, large = min(runs, key=_size), max(runs, key=_size)
     if small.rows == large.rows:
-        return None, small.cpu_seconds
+        return None
     each = (large.cpu_seconds - small.cpu_seconds) / (large.rows - small.rows)
     return 100_000 * each, small.cpu_seconds - each * small.rows
 

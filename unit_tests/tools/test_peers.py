@@ -13,6 +13,7 @@ import pytest
 
 from tools.bench.target import Behaviour, Request
 from tools.peers import meter, work
+from tools.peers.__main__ import RESULTS
 from tools.peers.contenders import ALL, drt_template
 from tools.peers.parts import CHANGED, PARTS, SIZES, UNTRACKED, Case
 from tools.peers.results import Part, Run, Spread, fill, merge, ratios, read, tally, timeline
@@ -121,7 +122,7 @@ def test_a_run_is_one_line_of_the_file(tmp_path: Path) -> None:
 def test_cpu_is_told_without_the_start() -> None:
     runs = [a_run("ours", rows=1_000, cpu_seconds=3.0), a_run("ours", rows=11_000, cpu_seconds=13.0)]
     assert cpu(runs) == (100.0, 2.0)
-    assert cpu(runs[:1]) == (None, 3.0)
+    assert cpu(runs[:1]) is None
 
 
 def test_tables_hold_all_parts_ratios_first() -> None:
@@ -154,6 +155,11 @@ def test_the_page_gets_the_tables_and_the_pictures_that_exist(tmp_path: Path) ->
     assert "old" not in found
     assert "(benchmarks-limit.svg)" in found
     assert "(benchmarks-rates.svg)" not in found
+
+
+def test_the_page_of_benchmarks_has_a_place_for_the_tables() -> None:
+    found = RESULTS.with_name("benchmarks.md").read_text()
+    assert (found.count(BEGIN), found.count(FINISH)) == (1, 1)
 
 
 def test_all_forms_of_the_work_hold_the_same_rows(tmp_path: Path) -> None:
