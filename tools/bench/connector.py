@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ STREAM = "users"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left behind: states that came out, and peak resident memory in bytes."""
+    """What a run left behind: states that came out, peak resident memory in bytes, and CPU seconds."""
 
     states: int
     peak_memory: int
+    cpu_seconds: float
 
 
 def write_files(directory: Path, url: str, **advanced: Any) -> tuple[Path, Path]:
@@ -72,12 +74,18 @@ def run_connector(directory: Path, rows: Path, url: str, **advanced: Any) -> Run
         RuntimeError: it failed.
     """
     config, catalog_path = write_files(directory, url, **advanced)
-    output, peak = run_command(rows, config, catalog_path, directory / "output")
-    return Run(output.count(b'"type": "STATE"'), peak)
+    output, usage = run_command(rows, config, catalog_path, directory / "output")
+    return Run(output.count(b'"type": "STATE"'), peak_memory(usage), usage.ru_utime + usage.ru_stime)
 
 
-def run_command(rows: Path, config: Path, catalog_path: Path, sink: Path) -> tuple[bytes, int]:
-    """Run `destination-cleverpush write` to its end; what it printed, and its peak resident memory in bytes.
+def peak_memory(usage: resource.struct_rusage) -> int:
+    """Peak resident memory in bytes."""
+    # Linux counts in KiB, and from before exec: the caller must be smaller than the connector, which it is.
+    return usage.ru_maxrss * 1024
+
+
+def run_command(rows: Path, config: Path, catalog_path: Path, sink: Path) -> tuple[bytes, resource.struct_rusage]:
+    """Run `destination-cleverpush write` to its end; what it printed, and what it used.
 
     Raises:
         RuntimeError: it failed.
@@ -92,5 +100,4 @@ def run_command(rows: Path, config: Path, catalog_path: Path, sink: Path) -> tup
     sink.unlink()
     if process.returncode != 0:
         raise RuntimeError(f"The connector ended with {process.returncode}: {printed[-2000:].decode()}")
-    # Linux counts in KiB, and from before exec: the caller must be smaller than the connector, which it is.
-    return printed, usage.ru_maxrss * 1024
+    return printed, usage

@@ -18,7 +18,7 @@ from destination_cleverpush.tracking.memory import Memory
 from destination_cleverpush.tracking.place import Place
 from destination_cleverpush.words import Row, Stream, StreamId
 from integration_tests.messages import catalog, record, stream
-from tools.bench.connector import CHANNEL, KEY, STREAM, run_command
+from tools.bench.connector import CHANNEL, KEY, STREAM, peak_memory, run_command
 
 _BATCH = 5_000
 _BATCHES_IN_A_COMMIT = 40
@@ -82,10 +82,10 @@ class Model:
         config.write_text(json.dumps(self._form))
         ids: dict[str, Any] = {"generation_id": self._generation, "sync_id": 10 + self._generation}
         configured.write_text(json.dumps(catalog(stream(STREAM, **ids))))
-        output, peak = run_command(rows, config, configured, self._directory / "output")
+        output, usage = run_command(rows, config, configured, self._directory / "output")
         (found,) = re.findall(rb"\d+ calls in ([\d.]+) s", output)
         (calls,) = re.findall(rb"(\d+) calls in", output)
-        return Refresh(float(found), int(calls), peak)
+        return Refresh(float(found), int(calls), peak_memory(usage))
 
     def restore(self) -> float:
         """Seconds that it takes to make a memory that lies in a cloud store ready for use."""
