@@ -165,8 +165,7 @@ class Attempt:
     def run(self) -> Attempt:
         """Raises Kill."""
         memory = Memory(Fragile(self.place, self.world), TODAY, self.loads[0].sync)
-        for load in self.loads:
-            self.notices += memory.open_stream(load.stream, self.object_name, "own", load.signature)
+        self._open(memory)
         try:
             for load in self.loads:
                 rows = [row for row in load.rows if row.id > load.after]
@@ -181,17 +180,27 @@ class Attempt:
         memory.close()
         return self
 
+    def _open(self, memory: Memory) -> None:
+        for load in self.loads:
+            self.notices += memory.open_stream(load.stream, self.object_name, "own", load.signature)
+
     def _batch(self, memory: Memory, load: Load, rows: Sequence[Row]) -> None:
-        name = load.stream.id
-        good = [row for row in rows if row.does != "no id"]
-        if len(good) < len(rows):
-            memory.count(name, without_id=len(rows) - len(good))
-        for row in good:
+        for row in rows:
+            if row.does == "no id":
+                continue
             pairs = {(row.id, tag) for tag in row.tags}
             self.world.never_remove -= pairs
             if row.does != "mark":
                 self.world.never_remove |= pairs
             self.read.setdefault(load.name, []).append(row)
+        self._deliver(memory, load, rows)
+        memory.commit()
+
+    def _deliver(self, memory: Memory, load: Load, rows: Sequence[Row]) -> None:
+        name = load.stream.id
+        good = [row for row in rows if row.does != "no id"]
+        if len(good) < len(rows):
+            memory.count(name, without_id=len(rows) - len(good))
         members = memory.meet(name, [(row.id, row.tags) for row in good])
         jobs = list(zip(good, members, strict=True))
         may_call: set[str] = set()
@@ -210,7 +219,6 @@ class Attempt:
             memory.settle([(member, id(row) in noted)])
             if self.often:
                 memory.commit()
-        memory.commit()
 
     def _turn(self, load: Load, row: Row, member: Member, held: set[tuple[Member, str]]) -> None:
         for tag in row.tags:
