@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,25 +57,25 @@ class Job:
 _TAGS: dict[str, list[tuple[str, ...]]] = {"subscriptions": [(NO_TAG,)], "tags": [("t",), ("u",), ("t", "u")]}
 
 
-def _rows(object_name: str, values: Sequence[bytes]) -> st.SearchStrategy[list[Row]]:
+def _rows(object_name: str, wired: bool) -> st.SearchStrategy[list[Row]]:
     row = st.builds(
         Row,
         st.sampled_from("abcde"),
-        st.sampled_from(values),
-        st.sampled_from(["put"] * 8 + ["mark", "refused", "no id"]),
+        st.sampled_from([b"1"] if wired and object_name == "tags" else [b"1", b"2"]),
+        st.sampled_from(["put"] * 8 + ["mark", "refused", "no id"] + ["invalid"] * wired),
         st.sampled_from(_TAGS[object_name]),
     )
     return st.lists(row, max_size=6).map(lambda rows: sorted(rows, key=lambda row: row.id))
 
 
 @st.composite
-def _jobs(draw: st.DrawFn, object_name: str, values: Sequence[bytes]) -> Job:
+def _jobs(draw: st.DrawFn, object_name: str, wired: bool) -> Job:
     kills = draw(st.lists(st.integers(0, 25), max_size=2))
     attempts = len(kills) + 1
     names = draw(st.sampled_from([["A"], ["A", "B"], ["B"]]))
     models: dict[str, list[list[Row]]] = {}
     for name in names:
-        rows = _rows(object_name, values)
+        rows = _rows(object_name, wired)
         first = draw(rows)
         models[name] = [first if draw(st.booleans()) else draw(rows) for _ in range(attempts)]
     return Job(
@@ -209,13 +209,13 @@ def _play(truth: Truth, history: list[Job], silent: dict[int, bool], final: dict
 
 
 def _histories(
-    object_name: str, values: Sequence[bytes]
+    object_name: str, wired: bool
 ) -> st.SearchStrategy[tuple[list[Job], dict[int, bool], dict[str, list[Row]]]]:
     clean = st.lists(st.sampled_from("abcde"), min_size=1, unique=True).map(sorted).map(put)
     if object_name == "tags":
         clean = clean.map(lambda rows: [row._replace(tags=("t",)) for row in rows])
     return st.tuples(
-        st.lists(_jobs(object_name, values), min_size=1, max_size=6),
+        st.lists(_jobs(object_name, wired), min_size=1, max_size=6),
         st.dictionaries(st.integers(1, 30), st.booleans(), max_size=2),
         st.fixed_dictionaries({"A": clean, "B": clean}),
     )
@@ -237,7 +237,7 @@ def test_nobody_is_removed_wrongly_or_forgotten(
         print_blob=True,
         phases=PHASES,
     )
-    @given(_histories(object_name, [b"1"] if (object_name, attempt) == ("tags", Wired) else [b"1", b"2"]))
+    @given(_histories(object_name, attempt is Wired))
     def check(history: tuple[list[Job], dict[int, bool], dict[str, list[Row]]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             _play(Truth(object_name, kind(Path(folder)).open, attempt), *history)

@@ -21,9 +21,15 @@ _REFUSED = Answer(Verdict.REJECTED, Reason("refused", ""), "answered 400", statu
 
 @dataclass
 class Wired(Attempt):
-    """One attempt: each job's script is run to its end before the next one's."""
+    """One attempt: each job's script is run to its end before the next one's.
+
+    Attributes:
+        form: fields of the configuration form that are not as always.
+        effects: what became of the rows, in words.
+    """
 
     form: dict[str, Any] = field(default_factory=dict)
+    today: int = TODAY
     effects: list[str] = field(default_factory=list)
 
     def _open(self, memory: Memory) -> None:
@@ -41,7 +47,7 @@ class Wired(Attempt):
             plans=plans,
             identities=identities,
             tell=lambda _, sentence: self.notices.append(sentence),
-            today=TODAY,
+            today=self.today,
             sync_id=self.loads[0].sync,
         )
 
@@ -108,4 +114,6 @@ def _message(load: Load, row: Row, position: int) -> Message:
         data[f"id_{load.signature}"] = row.id
     if row.tags != ("",):
         data["tags"] = list(row.tags)
+    if row.does == "invalid":  # rejected before any call
+        data |= {"tags": {"t": 1}} if "tags" in data else {"email": True}
     return Message(load.stream.id, data, None, 100, position)
