@@ -22,13 +22,13 @@ class Shop:
         self._form = form
         self._number = 0
 
-    def sync(self, rows: Sequence[Row], *, ratio: float = 1.0, today: int = TODAY, batch: int = 1_000) -> list[str]:
+    def sync(self, rows: Sequence[Row], *, ratio: float = 1.0, batch: int = 1_000, **how: Any) -> list[str]:
         """Returns the calls, such as `put a`; the last effects are in `effects`."""
         self._number += 1
         load = Load("A", rows, self._number, 100 + self._number)
         name = self._form.get("object_type", "subscriptions")
         attempt = Wired(
-            self.world, self._place, [load], ratio=ratio, batch=batch, object_name=name, form=self._form, today=today
+            self.world, self._place, [load], ratio=ratio, batch=batch, object_name=name, form=self._form, **how
         )
         before = len(self.world.log)
         try:
@@ -56,6 +56,24 @@ def test_what_all_rows_of_a_batch_say_is_made_to_be_true_in_their_order() -> Non
     assert shop.sync(rows) == ["mark a", "put a", "put b", "put b"]
     assert {id_: said["A"] for (id_, _), said in shop.world.has.items()} == {"a": b"1", "b": b"1"}
     assert shop.sync(put("ab")) == []
+
+
+def test_a_row_is_not_unchanged_while_another_of_its_member_is_on_its_way() -> None:
+    shop = Shop()
+    shop.sync(put("a"))
+    assert shop.sync([Row("a", b"2"), Row("a", b"1")], batch=1, behind=1) == ["put a", "put a"]
+    assert shop.world.has["a", ""] == {"A": b"1"}
+    assert shop.sync([Row("a", does="mark"), Row("a")], batch=1, behind=1) == ["mark a", "put a"]
+    assert shop.sync([Row("a"), Row("a", does="mark")], batch=1, behind=1) == ["mark a"]
+
+
+@pytest.mark.parametrize("row", [Row("a", b"2"), Row("a", does="mark")])
+def test_what_was_given_up_without_an_answer_is_in_doubt(row: Row) -> None:
+    shop = Shop()
+    shop.sync(put("a"))
+    assert len(shop.sync([row], unsure="a")) == 1
+    assert shop.sync(put("a")) == ["put a"]
+    assert shop.sync(put("a")) == []
 
 
 def test_a_marked_row_is_removed_once() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from destination_cleverpush.config import Config
@@ -18,6 +19,8 @@ from unit_tests.tracking.world import TODAY, Attempt, Load, Row
 
 _REFUSED = Answer(Verdict.REJECTED, Reason("refused", ""), "answered 400", status=400)
 
+_UNSURE = replace(_REFUSED, summary="gave no answer", status=None, unsure=True)
+
 
 @dataclass
 class Wired(Attempt):
@@ -26,10 +29,15 @@ class Wired(Attempt):
     Attributes:
         form: fields of the configuration form that are not as always.
         effects: what became of the rows, in words.
+        behind: so many batches are planned before the first one's turn comes.
+        unsure: IDs whose calls take effect and are given up without an answer; the sync goes on.
     """
 
     form: dict[str, Any] = field(default_factory=dict)
     today: int = TODAY
+    behind: int = 0
+    unsure: str = ""
+    _planned: deque[tuple[Load, Row, Job]] = field(default_factory=deque)
     effects: list[str] = field(default_factory=list)
 
     def _open(self, memory: Memory) -> None:
@@ -66,7 +74,13 @@ class Wired(Attempt):
 
     def _deliver(self, memory: Memory, load: Load, rows: Sequence[Row]) -> None:
         messages = [_message(load, row, position) for position, row in enumerate(rows, 1)]
-        for row, job in zip(rows, self._tracked.jobs(messages), strict=True):
+        jobs = self._tracked.jobs(messages)
+        self._planned += [(load, row, job) for row, job in zip(rows, jobs, strict=True)]
+        self._work_off(memory, self.behind * self.batch)
+
+    def _work_off(self, memory: Memory, left: int) -> None:
+        while len(self._planned) > left:
+            load, row, job = self._planned.popleft()
             what = "mark" if row.does == "mark" else "put"
             self._run(job, load.name, what, row.value, refused=row.does == "refused")
             if job.note.member is not None:
@@ -78,6 +92,7 @@ class Wired(Attempt):
                 memory.commit()
 
     def _end(self, memory: Memory) -> None:
+        self._work_off(memory, 0)
         complete = {load.stream.id for load in self.loads if load.complete}
         for jobs in self._tracked.removals(complete):
             for job in jobs:
@@ -105,7 +120,7 @@ class Wired(Attempt):
             what = "mark"  # a tag that the row does not list
         payload = operation.payload
         self.world.call(what, stream, payload["subscriptionId"], payload.get("tagId", ""), value)
-        return Answer(Verdict.DELIVERED, status=200)
+        return _UNSURE if payload["subscriptionId"] in self.unsure else Answer(Verdict.DELIVERED, status=200)
 
 
 def _message(load: Load, row: Row, position: int) -> Message:
