@@ -103,7 +103,7 @@ class Exchange:
 
     def _take(self) -> bool:
         """Take a piece; returns whether there is to be no other."""
-        piece = self._connection.sock.recv(_PIECE_BYTES)
+        piece = self._connection.sock.recv(_PIECE_BYTES) or b""  # urllib3's TLS within TLS says 0 at the end
         self._received = self._received + piece if self._received else piece
         if not piece:
             return True

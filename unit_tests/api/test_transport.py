@@ -49,7 +49,7 @@ def test_a_proxy_from_the_environment_is_used_and_exceptions_from_it_too(monkeyp
 
 
 def tunnel(sock: socket.socket, ending: threading.Event) -> None:
-    """A proxy that connects as it is asked to, and carries bytes to and fro."""
+    """A proxy that connects as it is asked to, and carries bytes to and fro, until one side ends."""
     head = read_request(sock).split(b" ")[1]
     host, _, port = head.decode().rpartition(":")
     with socket.create_connection((host, int(port))) as there:
@@ -59,6 +59,8 @@ def tunnel(sock: socket.socket, ending: threading.Event) -> None:
             with contextlib.suppress(OSError):
                 while data := source.recv(1 << 14):
                     sink.sendall(data)
+            with contextlib.suppress(OSError):
+                sink.shutdown(socket.SHUT_RDWR)
 
         threading.Thread(target=carry, args=(there, sock), daemon=True).start()
         carry(sock, there)
@@ -82,3 +84,21 @@ def test_tls_goes_through_a_proxy_of_either_kind(
         started = time.monotonic()
         assert client.send(SYNC).summary == "gave no answer within 0.5 s"
         assert time.monotonic() - started < 2, "it would take five seconds"
+
+
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_tunnel_that_breaks_under_a_call_is_told_as_such(
+    secure: bool, part: bytes, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(sock: socket.socket, _ending: threading.Event) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        read_request(sock)
+        sock.sendall(part)
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with wire(script, tls) as url, wire(tunnel, tls if secure else None) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        assert [look.summary for look in land(begun(Client(settings(url)))) if look] == ["broke off the connection"]
