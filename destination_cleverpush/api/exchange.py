@@ -30,6 +30,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,10})[ \t]*\r?\n", re.IGNORECASE)
 _ENCODED = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 _COMPRESSED = re.compile(rb"\ncontent-encoding:", re.IGNORECASE)
+_BODILESS = (b" 204", b" 304")  # whatever length they name (RFC 9112, 6.3)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -146,5 +147,7 @@ def is_whole(received: bytes) -> bool | None:
         return None
     if _ENCODED.search(head):
         return received.endswith(_LAST_CHUNK) or None
+    if head[8:12] in _BODILESS:
+        return True
     length = _LENGTH.search(head)
     return None if length is None else len(received) - len(head) >= int(length[1])

@@ -28,6 +28,7 @@ WHOLE = {
     "chunks": CHUNKED,
     "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 32\r\n\r\n"
     + gzip.compress(b'{"id": "s1"}', mtime=0),
+    "no content, with a length": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n",
     "refusal": b'HTTP/1.1 422 No\r\nContent-Length: 18\r\n\r\n{"error": "no way"',
 }
 UNCLEAR = {
@@ -88,6 +89,12 @@ def test_an_answer_in_pieces_is_gathered_without_waiting(secure: bool, tls: ssl.
     assert last is not None
     assert last.ids == ("s1",)
     assert not call.blocks
+
+
+def test_no_content_is_there_at_once_whatever_length_it_names() -> None:
+    with wire(answers(TAKEN, [WHOLE["no content, with a length"]])) as url:
+        *_, answer = land(begun(Client(settings(url, 0.5))))
+    assert answer == Answer(Verdict.DELIVERED, status=200)
 
 
 @pytest.mark.parametrize("name", ["chunks, not all", "a trailer", "interim"])
