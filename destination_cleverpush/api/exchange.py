@@ -85,7 +85,7 @@ class Exchange:
         self._calls.now = self._call
         self._call.received = memoryview(self._received)
         try:
-            self._connection.sock.settimeout(self._call.wait())  # from here on it may wait
+            self._connection.sock.settimeout(self._call.silence)  # from here on it may wait, until the call's deadline
             reply = self._plain() if self._is_plain() else read_reply(self._connection.getresponse(), self._most)
         except FAILURES as error:
             raise self._failed(error) from error

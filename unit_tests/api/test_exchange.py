@@ -136,6 +136,15 @@ def test_a_silent_server_is_ended(secure: bool, tls: ssl.SSLContext) -> None:
         assert client.begin(SYNC) is None  # an answer that comes late is nobody's
 
 
+def test_an_answer_that_is_there_counts_however_late_it_is_looked_at() -> None:
+    with wire(answers(TAKEN, [TAKEN])) as url:
+        call = begun(Client(settings(url, 0.1)))
+        time.sleep(0.4)  # as of a process that was stopped
+        answer = call.look()
+    assert answer is not None
+    assert answer.ids == ("s1",)
+
+
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_connection_that_breaks_is_told_as_such(hard: bool) -> None:
     def script(sock: socket.socket, ending: threading.Event) -> None:
