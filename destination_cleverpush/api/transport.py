@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -139,14 +140,15 @@ class _Adapter(HTTPAdapter):
 
     def ask(self, connection: Any, request: requests.PreparedRequest, proxies: Any) -> None:
         """Send a request over a kept connection, as :meth:`send` would; afterwards the connection never waits."""
-        connection.request(
-            request.method,
-            self.request_url(request, proxies),
-            body=request.body,
-            headers={**request.headers, **self._forwarded},
-            preload_content=False,
-            decode_content=False,
-        )
+        with suppress(BrokenPipeError, ConnectionResetError):  # there may be an answer all the same: urllib3 looks, too
+            connection.request(
+                request.method,
+                self.request_url(request, proxies),
+                body=request.body,
+                headers={**request.headers, **self._forwarded},
+                preload_content=False,
+                decode_content=False,
+            )
         connection.sock.settimeout(0.0)
 
     def get_connection_with_tls_context(self, *_args: Any, **_options: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import http.client
 import socket
 import ssl
 import threading
@@ -159,6 +160,36 @@ def test_a_connection_that_breaks_is_told_as_such(hard: bool) -> None:
         *_, answer = land(begun(Client(settings(url))))
     assert answer is not None
     assert (answer.verdict, answer.summary, answer.congested) == (Verdict.RETRY, "broke off the connection", False)
+
+
+def test_an_answer_to_the_head_alone_counts_though_the_body_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = threading.Event()
+
+    def script(sock: socket.socket, _ending: threading.Event) -> None:
+        read_request(sock)
+        sock.sendall(TAKEN)
+        assert sock.recv(1 << 16).endswith(b"\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+        reset(sock)
+        refused.set()
+
+    with wire(script) as url:
+        client = Client(settings(url))
+        assert client.send(SYNC).verdict is Verdict.DELIVERED
+        send = http.client.HTTPConnection.send
+
+        def late(connection: http.client.HTTPConnection, data: bytes) -> None:
+            if data.startswith(b"{"):
+                assert refused.wait(10)
+                time.sleep(0.05)
+            send(connection, data)
+
+        monkeypatch.setattr(http.client.HTTPConnection, "send", late)
+        call = client.begin(SYNC)
+        assert call is not None
+        answer = call if isinstance(call, Answer) else call.look()
+    assert answer is not None
+    assert (answer.verdict, answer.delay) == (Verdict.THROTTLED, 7)
 
 
 def test_only_a_kept_connection_is_used() -> None:
