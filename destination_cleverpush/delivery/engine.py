@@ -84,6 +84,7 @@ class Engine:
         self._wake_at = _AWAKE  # when the courier looks by itself
         self._handed: deque[tuple[Attempt, Callable[[], Answer]]] = deque()
         self._idle = 0
+        self._short = False  # of threads: a call that is handed over may have to wait for a sender
         self._senders: list[threading.Thread] = []
         self._closing = False
         self._input_failure: Failure | None = None
@@ -292,8 +293,9 @@ class Engine:
             attempts: list[Attempt] = []
             if self._closing or self._crashed is not None:
                 return None, None
-            due = None if self._ending else self.dispatcher.due(now)
-            while due == 0 and len(attempts) < _MOST_AT_ONCE:
+            waits = self._ending or (self._short and self._handed)  # what waits here would be made in any pause
+            due = None if waits else self.dispatcher.due(now)
+            while due == 0 and len(attempts) < (1 if self._short else _MOST_AT_ONCE):
                 attempts.append(self.dispatcher.next(now))
                 due = self.dispatcher.due(now)
             self._wake_at = _AWAKE if due == 0 else float("inf") if due is None else now + due
@@ -324,6 +326,7 @@ class Engine:
                     sender.start()
                 except RuntimeError:  # the system has no thread to spare: those that there are must do
                     self._most_senders = len(self._senders)
+                    self._short = True
                 else:
                     self._senders.append(sender)
             if self._senders:
@@ -349,4 +352,8 @@ class Engine:
             self._idle += 1
             self._work.wait_for(lambda: self._handed or self._closing or self._crashed is not None)
             self._idle -= 1
-            return self._handed.popleft() if self._handed and not self._closing else None
+            if not self._handed or self._closing:
+                return None
+            if self._short:
+                self._wake_courier()  # it makes no call while one waits here
+            return self._handed.popleft()

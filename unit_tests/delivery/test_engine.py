@@ -370,6 +370,37 @@ def test_without_any_thread_to_spare_calls_are_made_one_by_one(monkeypatch: pyte
     assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(50)), state(1, "users")])) == [1]
 
 
+@pytest.mark.parametrize("spare", [0, 1])
+def test_hardly_a_call_waits_for_a_thread_to_be_made_in_a_pause(spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    started, calls, early = 0, 0, 0
+    until = 0.0
+
+    def start_some(thread: threading.Thread) -> None:
+        nonlocal started
+        if thread.name.startswith("sender"):
+            if started == spare:
+                raise RuntimeError("can't start new thread")
+            started += 1
+        start(thread)
+
+    def send(_operation: Operation) -> Answer:
+        nonlocal calls, early, until
+        calls += 1
+        early += time.monotonic() < until
+        time.sleep(0.005)
+        if calls != 30:
+            return TAKEN
+        until = time.monotonic() + 0.3
+        return Answer(Verdict.THROTTLED, summary="answered 429", status=429, delay=0.3, congested=True)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    valve = Valve(send, 32)
+    assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(50)), state(1, "users")])) == [1]
+    assert calls == 51
+    assert early <= spare  # the one that the courier has made ready for the next sender
+
+
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
