@@ -181,7 +181,7 @@ class Dispatcher:
 
     def due(self, now: float) -> float | None:
         """In how many seconds an attempt may start (0: now); None: only an event can change anything."""
-        if self.failure is not None or self.in_flight >= self.limit.value:
+        if self.failure is not None or self.at_limit:
             return None
         if self._judgement.feels:
             if self.in_flight or not (self._ready or self._delayed):
@@ -205,8 +205,14 @@ class Dispatcher:
         self.calls[attempt.stream] += 1
         return attempt
 
-    def answered(self, attempt: Attempt, answer: Answer, now: float) -> None:
-        """An attempt came to its end."""
+    @property
+    def at_limit(self) -> bool:
+        """Whether as much is in flight as may be."""
+        return self.in_flight >= self.limit.value
+
+    def answered(self, attempt: Attempt, answer: Answer, now: float, *, at_limit: bool = False) -> None:
+        """An attempt came to its end; `at_limit`: as much was in flight as might be, when this came with others."""
+        in_flight = self.limit.value if at_limit else self.in_flight
         self.in_flight -= 1
         if self._asked is not None and attempt is self._asked[0]:
             self._witness_answered(answer, self._asked[1], now)
@@ -218,7 +224,7 @@ class Dispatcher:
             self._judgement.answered(attempt.started, attempt.failures, read=attempt.operation.action.is_read)
             if felt and not self._judgement.feels:
                 self.limit.restart()  # many may come back at this moment
-            self.limit.answered(attempt.started, now, self.in_flight + 1)
+            self.limit.answered(attempt.started, now, in_flight)
             self.throttle.taken(attempt.started)
             self._done(attempt, answer)
         elif answer.verdict is Verdict.FATAL and attempt.operation.takes(answer):

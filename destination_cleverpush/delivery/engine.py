@@ -285,9 +285,9 @@ class Engine:
         for attempt, answer in answers:
             self._caller.answered(attempt.operation, answer)
         with self.locked:  # once for all that has come
-            now = time.monotonic()
+            now, at_limit = time.monotonic(), self.dispatcher.at_limit
             for attempt, answer in answers:
-                self.dispatcher.answered(attempt, answer, now)
+                self.dispatcher.answered(attempt, answer, now, at_limit=at_limit)
             if answers:
                 self._tell()
             attempts: list[Attempt] = []

@@ -634,3 +634,21 @@ def test_what_is_refused_without_a_call_counts_as_none() -> None:
     dispatcher.add(refused)
     dispatcher.answered(dispatcher.next(0.0), replace(REFUSED, status=None, named=("t1",)), 0.0)
     assert (dispatcher.calls.total(), refused.attempts, refused.refusal and refused.refusal.named) == (0, 0, ("t1",))
+
+
+def test_the_limit_grows_as_fast_where_answers_come_together() -> None:
+    dispatcher = Dispatcher(Bounds(32), lambda _: None)
+    for number in range(100):
+        dispatcher.add(job(f"r{number}", f"s{number}"))
+    now = 0.0
+    limits: list[int] = []
+    for _ in range(3):
+        attempts = []
+        while dispatcher.due(now) == 0:
+            attempts.append(dispatcher.next(now))
+        now += 1.0
+        at_limit = dispatcher.at_limit
+        for attempt in attempts:
+            dispatcher.answered(attempt, TAKEN, now, at_limit=at_limit)
+        limits.append(dispatcher.limit.value)
+    assert limits == [8, 16, 32]
