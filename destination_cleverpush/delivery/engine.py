@@ -303,6 +303,7 @@ class Engine:
 
     def _begin(self, attempt: Attempt, flight: Flight) -> list[tuple[Attempt, Answer | Underway]]:
         """Make a call; its answer where that is there at once."""
+        attempt.started = time.monotonic()  # calls are taken some at once, and made one after the other
         begun = self._caller.begin(attempt.operation)
         if begun is None:
             return [*self._hand(attempt, lambda: self._caller.send(attempt.operation))]

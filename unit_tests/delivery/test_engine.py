@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -317,6 +318,22 @@ def test_one_thread_makes_all_calls_that_need_not_wait() -> None:
     assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(300)), state(1, "users")])) == [1]
     assert len(lines) == 300
     assert threads == {"courier"}
+
+
+def test_a_call_starts_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some are taken at once, and the pace that a server takes is read from when they were made."""
+    lines: list[Line] = []
+
+    def begin(_operation: Operation) -> Line:
+        time.sleep(0.02)
+        lines.append(Line())
+        lines[-1].theirs.send(b".")
+        return lines[-1]
+
+    valve, starts = Valve(lambda _: TAKEN, begin=begin), list[float]()
+    monkeypatch.setattr(valve.engine.dispatcher.throttle, "taken", starts.append)
+    assert run(valve, lambda: valve.put([*(job(f"r{n}", f"s{n}") for n in range(4)), state(1, "users")])) == [1]
+    assert all(later - sooner > 0.015 for sooner, later in pairwise(sorted(starts)))
 
 
 def test_a_call_whose_answer_has_to_be_waited_for_holds_no_other_up() -> None:
