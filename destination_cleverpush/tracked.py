@@ -237,12 +237,26 @@ class Tracked:
         """The rows' members, None where nobody can tell whose they are."""
         met = [(id_, of_row) for id_, of_row in zip(ids, tags, strict=True) if id_ is not None]
         found = self._memory.meet(tracked.id, met)
+        if tracked.plan.object.pair is not None:
+            self._see_elsewhere(tracked, [draft.who for draft in drafts if draft.refusal is not None and draft.who])
         if len(met) == len(ids):
             return [*found]
         if without := sum(d.refusal is not None and id_ is None for d, id_ in zip(drafts, ids, strict=True)):
             self._memory.count(tracked.id, without_id=without)
         members = iter(found)
         return [None if id_ is None else next(members) for id_ in ids]
+
+    def _see_elsewhere(self, tracked: _Tracked, rejected: Sequence[Who]) -> None:
+        """A rejected row may have named tags that its subscription has from other streams: there they count as seen.
+
+        Not where each row lists all tags: there a row of their own says which of them stay.
+        """
+        if not rejected:
+            return
+        for other in self._streams.values():
+            if other is not tracked and other.plan.object is tracked.plan.object and not other.lists_all:
+                ids = {other.plan.member_id(who) for who in rejected}
+                self._memory.meet(other.id, [(id_, None) for id_ in ids], are_rows=False)
 
     def _note_in_doubt(self, tracked: _Tracked, turns: Sequence[_Turn]) -> None:
         """Note who may be called for, and give their jobs what their turns are to do."""
