@@ -71,14 +71,30 @@ def bounded(connection_class: type[Any], calls: Calls) -> type[Any]:
             self.timeout = call.wait()
             super().connect()
 
+        gathered: list[Any] | None = None  # pieces of a request, which leave in one write where they are short
+
         def request(self, *args: Any, **options: Any) -> None:
-            super().request(*args, **options)
+            self.gathered = []
+            try:
+                super().request(*args, **options)
+                self._send_gathered()
+            finally:
+                self.gathered = None
             calls.now.sent = True
+
+        def _send_gathered(self) -> None:
+            if self.gathered:
+                data, self.gathered = b"".join(self.gathered), None
+                super().send(data)
 
         def send(self, data: Any) -> None:
             if len(data) <= PIECE_BYTES:
-                super().send(data)
+                if self.gathered is None:
+                    super().send(data)
+                else:
+                    self.gathered.append(data)
                 return
+            self._send_gathered()
             call = calls.now
             for start in range(0, len(data), PIECE_BYTES):
                 if self.sock is not None:

@@ -162,13 +162,13 @@ def test_a_connection_that_breaks_is_told_as_such(hard: bool) -> None:
     assert (answer.verdict, answer.summary, answer.congested) == (Verdict.RETRY, "broke off the connection", False)
 
 
-def test_an_answer_to_the_head_alone_counts_though_the_body_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = threading.Event()
+def test_an_answer_counts_that_came_before_the_request_could_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    begins, refused = threading.Event(), threading.Event()
 
     def script(sock: socket.socket, _ending: threading.Event) -> None:
         read_request(sock)
         sock.sendall(TAKEN)
-        assert sock.recv(1 << 16).endswith(b"\r\n\r\n")
+        assert begins.wait(10)
         sock.sendall(b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
         reset(sock)
         refused.set()
@@ -179,9 +179,9 @@ def test_an_answer_to_the_head_alone_counts_though_the_body_cannot_be_sent(monke
         send = http.client.HTTPConnection.send
 
         def late(connection: http.client.HTTPConnection, data: bytes) -> None:
-            if data.startswith(b"{"):
-                assert refused.wait(10)
-                time.sleep(0.05)
+            begins.set()
+            assert refused.wait(10)
+            time.sleep(0.05)
             send(connection, data)
 
         monkeypatch.setattr(http.client.HTTPConnection, "send", late)
@@ -190,6 +190,26 @@ def test_an_answer_to_the_head_alone_counts_though_the_body_cannot_be_sent(monke
         answer = call if isinstance(call, Answer) else call.look()
     assert answer is not None
     assert (answer.verdict, answer.delay) == (Verdict.THROTTLED, 7)
+
+
+@pytest.mark.parametrize("size", [10, 1 << 14, 1 << 16])
+def test_head_and_body_of_a_short_request_leave_together(size: int) -> None:
+    pieces: list[bytes] = []
+
+    def script(sock: socket.socket, _ending: threading.Event) -> None:
+        while request := sock.recv(1 << 20):
+            pieces.append(request)
+            if request.endswith(b"}"):
+                sock.sendall(TAKEN)
+
+    row = Operation(SYNC.action, {"customAttributes": {"user_id": "u1", "text": "x" * size}})
+    with wire(script) as url:
+        client = Client(settings(url))
+        for _ in range(3):
+            assert client.send(row).verdict is Verdict.DELIVERED
+    assert len(b"".join(pieces).split(b"POST ")) == 4
+    if size == 10:
+        assert len(pieces) == 3
 
 
 def test_only_a_kept_connection_is_used() -> None:
