@@ -6,7 +6,7 @@
 <label>/<lineage>/<term>-...         segments, see changes.py
 ```
 
-At the start all of it becomes a scratch database in a temporary folder (disk: some 60 bytes a member), which only a
+At the start all of it becomes a scratch database in a temporary folder (disk: some 140 bytes a member), which only a
 kill leaves behind. A commit stores a segment, then names it in the manifest; both are done when it returns. zlib is in
 Python; zstd would be a wheel more, for a base that is smaller by some hundredths and written once in many syncs.
 """
