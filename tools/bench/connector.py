@@ -12,10 +12,7 @@ from typing import Any
 
 from integration_tests.messages import catalog, stream
 from integration_tests.platform_double import CONNECTOR
-
-CHANNEL = "5f3c1e7a9b2d4c0012ab34cd"
-KEY = "private-key-of-the-benchmark"
-STREAM = "users"
+from tools.peers.work import CHANNEL, KEY, STREAM, write_airbyte_lines
 
 
 @dataclass(frozen=True)
@@ -47,24 +44,7 @@ def write_files(directory: Path, url: str, **advanced: Any) -> tuple[Path, Path]
 
 def write_rows(path: Path, rows: int, *, rows_per_state: int) -> Path:
     """Records of some 270 bytes, each of another subscription, with a state after every so many and at the end."""
-    with path.open("w") as lines:
-        for number in range(1, rows + 1):
-            data = {
-                "subscription_id": f"user-{number:07}",
-                "email": f"user-{number:07}@example.com",
-                "country": "DE",
-                "language": "de",
-                "plan": "gold",
-                "orders": number % 97,
-                "last_order_at": "2026-11-20T08:15:00Z",
-            }
-            record = {"stream": STREAM, "emitted_at": 1795420800000, "data": data}
-            lines.write(json.dumps({"type": "RECORD", "record": record}) + "\n")
-            if number % rows_per_state == 0 or number == rows:
-                of_stream = {"stream_descriptor": {"name": STREAM}, "stream_state": {"cursor": number}}
-                state = {"type": "STREAM", "stream": of_stream, "id": number}
-                lines.write(json.dumps({"type": "STATE", "state": state}) + "\n")
-    return path
+    return write_airbyte_lines(path, "subscriptions", rows, rows_per_state)
 
 
 def run_connector(directory: Path, rows: Path, url: str, **advanced: Any) -> Run:

@@ -24,9 +24,10 @@ from integration_tests.object_stores import start_moto
 from integration_tests.platform_double import CONNECTOR
 from integration_tests.simulator.process import start_simulator
 from tools.bench.bare import prepare
-from tools.bench.connector import CHANNEL, KEY, run_connector, write_files, write_rows
+from tools.bench.connector import run_connector, write_files, write_rows
 from tools.bench.target import Behaviour, Request, Target, start_target, taken_per_second
 from tools.bench.tracking import Model
+from tools.peers.work import CHANNEL, KEY
 
 IN_FLIGHT = 64
 THREADS = 32  # the default of max_concurrency

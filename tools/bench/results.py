@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench.figures import Figure
+from tools.bench.page import put_between
 from tools.bench.target import processors
 
 BEGIN = "<!-- by `make bench`, from benchmarks.json -->"
@@ -42,12 +43,7 @@ def put_into(page: Path, file: Path) -> None:
     Raises:
         ValueError: it has none.
     """
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, finish, after = rest.partition(FINISH)
-    if not finish:
-        raise ValueError(f"{page.name} has no place for the table")
-    table = "\n".join(_table(json.loads(file.read_text())))
-    page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{FINISH}{after}")
+    put_between(page, BEGIN, FINISH, "\n".join(_table(json.loads(file.read_text()))) + "\n")
 
 
 def told(value: float, goal: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tools.bench.page import put_between
 from tools.peers.contenders import ALL
 from tools.peers.parts import CHANGED, EACH, END, LIMIT, PARTS, UNCHANGED, UNTRACKED
 from tools.peers.results import Part, Run, Spread, labels, median, ratios, spread
@@ -43,14 +44,10 @@ def tables(parts: Mapping[str, Part]) -> str:
 
 def put_into(page: Path, parts: Mapping[str, Part]) -> None:
     """Put the pictures that lie beside a page, and the tables, between its two marks."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, finish, after = rest.partition(FINISH)
-    if not finish:
-        raise ValueError(f"{page.name} has no place for the tables")
     files = {name: f"benchmarks-{name}.svg" for name in PICTURES}
     pictures = [f"![{PICTURES[name]}]({file})" for name, file in files.items() if (page.parent / file).exists()]
     blocks = [*pictures, tables(parts)]
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n\n".join(blocks) + f"\n{FINISH}{after}")
+    put_between(page, BEGIN, FINISH, "\n\n".join(blocks))
 
 
 def _when(parts: Mapping[str, Part]) -> str:
