@@ -290,7 +290,7 @@ class Job:
         size: bytes that it takes while it is on its way.
         refusal: why it is given up; at the end None means delivered.
         attempts: calls that were tried for it.
-        ticket: delivery's own.
+        ticket, behind: delivery's own.
         removed_by: the column that marks the row as removed; None where it is not, or where every row is removed.
         held: it waits in its lane until much of the input is known.
         note: change tracking's own.
@@ -306,6 +306,7 @@ class Job:
     refusal: Answer | None = None
     attempts: int = 0
     ticket: Any = None
+    behind: Job | None = None
     removed_by: str | None = None
     held: bool = False
     note: Any = None

@@ -77,7 +77,7 @@ class LineParser:
     def __init__(
         self, streams: Iterable[StreamId], on_difference: Callable[[StreamId | None, float, int], None]
     ) -> None:
-        self._aliases = _aliases(streams)
+        self._streams = _by_what_they_are_called(streams)
         self._on_difference = on_difference
         self._decoder = json.JSONDecoder(parse_constant=self._constant)  # json.loads would make a new one for each line
         self._has_constant = False
@@ -202,7 +202,7 @@ class LineParser:
         if not isinstance(name, str) or not (namespace is None or isinstance(namespace, str)):
             raise _NotAMessage("it names no stream")
         stream = StreamId(name, namespace or None)
-        return self._aliases.get(stream, stream) if self._aliases else stream
+        return self._streams.get(stream, stream)
 
     def _constant(self, name: str) -> float:
         """NaN and Infinity, which JSON does not have: in a cell they judge the row, anywhere else the line."""
@@ -210,12 +210,13 @@ class LineParser:
         return float(name)
 
 
-def _aliases(streams: Iterable[StreamId]) -> dict[StreamId, StreamId]:
-    """Names without a namespace that can mean but one of the streams, and that one."""
+def _by_what_they_are_called(streams: Iterable[StreamId]) -> dict[StreamId, StreamId]:
+    """The streams, also by their name alone where it can mean but one: one object for all rows of a stream."""
     by_name: dict[str, list[StreamId]] = {}
     for stream in streams:
         by_name.setdefault(stream.name, []).append(stream)
-    return {StreamId(name): found[0] for name, found in by_name.items() if len(found) == 1 and found[0].namespace}
+    alone = {StreamId(name): found[0] for name, found in by_name.items() if len(found) == 1}
+    return alone | {stream: stream for found in by_name.values() for stream in found}
 
 
 class _NotAMessage(ValueError):

@@ -113,9 +113,10 @@ class Dispatcher:
         self.in_flight = 0
         self.failure: Failure | None = None
         self._checkpoints = Checkpoints()
-        self._lanes: dict[str, deque[Job]] = {}
+        self._lanes: dict[str, Job] = {}
+        """The last job of each lane, from the active one on each with the one behind it."""
         self._ready: deque[Attempt] = deque()
-        self._held: list[str] = []  # lanes whose first job waits for much of the input to be known
+        self._held: list[Job] = []  # active ones that wait for much of the input to be known
         self._held_until = float("inf")
         self._holds = True
         self._delayed: list[tuple[float, int, Attempt]] = []
@@ -138,12 +139,12 @@ class Dispatcher:
         if job.script is None:
             self._settle(job)
             return
-        lane = self._lanes.get(job.lane)
-        if lane is None:
-            self._lanes[job.lane] = deque((job,))
-            self._activate(job.lane)
+        last = self._lanes.get(job.lane)
+        self._lanes[job.lane] = job
+        if last is None:
+            self._activate(job)
         else:
-            lane.append(job)
+            last.behind = job
 
     def add_state(self, state: State, now: float = 0.0) -> None:
         """Take a state; it leaves by :meth:`release` when the rows before it are."""
@@ -159,8 +160,8 @@ class Dispatcher:
         self._holds = False
         self._held_until = float("inf")
         held, self._held = self._held, []
-        for name in held:
-            self._activate(name)
+        for job in held:
+            self._activate(job)
 
     @property
     def is_empty(self) -> bool:
@@ -313,24 +314,29 @@ class Dispatcher:
             return f"{retried} call{'' if retried == 1 else 's'} that failed and will be tried again"
         return "CleverPush's answers"
 
-    def _activate(self, name: str) -> None:
-        """Begin the lane's first job, and those behind it while they need no call."""
-        lane = self._lanes[name]
-        while True:
-            if lane[0].held and self._holds:
-                self._held.append(name)
+    def _activate(self, first: Job) -> None:
+        """Begin a lane's first job, and those behind it while they need no call."""
+        job: Job | None = first
+        while job is not None:
+            if job.held and self._holds:
+                self._held.append(job)
                 if len(self._held) >= self._bounds.most_held:
                     self.let_go()
                 return
-            if (operation := self._advance(lane[0], None)) is not None:
-                self._ready.append(Attempt(lane[0].stream, lane[0], operation))
+            if (operation := self._advance(job, None)) is not None:
+                self._ready.append(Attempt(job.stream, job, operation))
                 return
-            if lane[0].script is not None:
+            if job.script is not None:
                 return  # it has failed the sync
-            self._settle(lane.popleft())
-            if not lane:
-                del self._lanes[name]
-                return
+            job = self._leave(job)
+
+    def _leave(self, job: Job) -> Job | None:
+        """Settle a lane's first job; returns the one that is first now."""
+        behind, job.behind = job.behind, None
+        if behind is None:
+            del self._lanes[job.lane]
+        self._settle(job)
+        return behind
 
     def _advance(self, job: Job, answer: Answer | None) -> Operation | None:
         """The job's next call, given the answer to the last; None at its end, or where it has failed the sync.
@@ -366,13 +372,8 @@ class Dispatcher:
             return
         if job.script is not None:
             return  # it has failed the sync
-        lane = self._lanes[job.lane]
-        lane.popleft()
-        self._settle(job)
-        if lane:
-            self._activate(job.lane)
-        else:
-            del self._lanes[job.lane]
+        if (behind := self._leave(job)) is not None:
+            self._activate(behind)
 
     def _uncall(self, attempt: Attempt) -> None:
         """It was refused without a call: nothing was asked of CleverPush, and nothing is learned about it."""

@@ -16,7 +16,7 @@ from destination_cleverpush.words import StreamId
 MOST_KNOWN = 1_000_000
 """Own IDs of which CleverPush's are remembered where removals and tags need them, some 200 bytes each."""
 
-MOST_COMPARED = 50_000
+MOST_COMPARED = 10_000
 """The same where they only tell whether a sync finds a subscription again: it comes back soon, or hardly matters."""
 
 PROBES = 5

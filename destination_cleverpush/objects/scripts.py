@@ -29,6 +29,12 @@ def by_own_id(operations: Sequence[Operation], who: Who, identities: Identities,
     Raises (when it is run):
         Failure: `config_error`: CleverPush makes copies.
     """
+    if len(operations) == 1:
+        return _one_by_own_id(operations[0], who, identities, stream)
+    return _each_by_own_id(operations, who, identities, stream)
+
+
+def _each_by_own_id(operations: Sequence[Operation], who: Who, identities: Identities, stream: StreamId) -> Script:
     for operation in operations:
         yield from _one_by_own_id(operation, who, identities, stream)
 
@@ -44,7 +50,8 @@ def _one_by_own_id(operation: Operation, who: Who, identities: Identities, strea
         identities.known.forget(own, native)
     assert own is not None
     before = identities.known.one(own)
-    answer = yield named(operation, None, own)
+    operation = named(operation, None, own)  # in the first one's place, which thousands of waiting rows would hold
+    answer = yield operation
     if answer.verdict is not Verdict.DELIVERED or not answer.ids:
         return
     now = answer.ids[0]
