@@ -29,6 +29,7 @@ class PaceTuning:
 
     Attributes:
         burst_seconds: how long a bucket is assumed to fill, until two refusals tell that it is longer.
+        overcounted: a time that begins and ends with a request holds less than it touches, by one request at most.
         silent_intervals: a bucket takes one request per interval; who takes none for so many of them is a counter.
         longest_memory: after a silence the server counts as a counter for two refusals that show none, after several
             silences for so many.
@@ -39,7 +40,8 @@ class PaceTuning:
         believed_rise: how much of a rise is believed at once (as a power), since a burst may have hidden the limit.
         raised: an estimate so many times the last says that the limit is another one.
         meter_seconds: how far back taken requests are counted.
-        kept: the share of the estimate that is held.
+        kept, kept_of_counter: the share of the estimate that is held. A bucket that is overrun by little refuses late,
+            a counter in each period.
         probe, steepness: how far the rate goes beyond it; the longer, the faster, with this power.
         quick_per_delay: the unit of time of that growth, in pauses of the server.
         hold_per_delay: how long a first estimate is held, in pauses of the server: a probe that fails costs one.
@@ -52,6 +54,7 @@ class PaceTuning:
     """
 
     burst_seconds: float = 0.1
+    overcounted: float = 0.3
     silent_intervals: float = 2.0
     longest_memory: int = 4
     period_seconds: float = 1.0
@@ -61,7 +64,8 @@ class PaceTuning:
     believed_rise: float = 0.8
     raised: float = 2.0
     meter_seconds: float = 10.0
-    kept: float = 0.99
+    kept: float = 0.995
+    kept_of_counter: float = 0.99
     probe: float = 0.02
     steepness: int = 5
     quick_per_delay: float = 0.8
@@ -154,7 +158,8 @@ class Pace:
         if self._estimate is None:
             return None
         probing = max(0.0, now - self._probe_at) / self._quick
-        return self._estimate * (self._tuning.kept + self._tuning.probe * ((1 + probing) ** self._tuning.steepness - 1))
+        kept = self._tuning.kept_of_counter if self._silences else self._tuning.kept
+        return self._estimate * (kept + self._tuning.probe * ((1 + probing) ** self._tuning.steepness - 1))
 
     def _read(self, refusal: _Refusal) -> None:
         """Estimate anew, when all is known of a refusal: at the end of its pause."""
@@ -209,7 +214,7 @@ class Pace:
         return max(((n + 1, refused - at) for n, at in enumerate(reversed(taken))), key=self._rate_of)
 
     def _rate_of(self, time: tuple[int, float]) -> float:
-        return time[0] / (time[1] + self._burst)
+        return (time[0] - self._tuning.overcounted) / (time[1] + self._burst)
 
     def _of_counter(self, taken: list[float], refused: float) -> float:
         """What is taken in a period, where periods begin when no more was taken in any of them than before refusals.

@@ -17,12 +17,12 @@ BUSY = Answer(Verdict.RETRY, BROKEN, "answered 503", 503, congested=True)
 class LimitedServer:
     """A server with the limit of a scenario."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, seed: int = 1) -> None:
         self.scenario = scenario
         self.refused = self.taken = 0
         self._tokens, self._at = scenario.burst + (scenario.kind == "nginx"), 0.0
         self._second, self._count = -1, 0
-        self._rng = random.Random(1)
+        self._rng = random.Random(seed)
 
     def rate(self, now: float) -> float:
         later = self.scenario.later
@@ -76,6 +76,15 @@ def check(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", SHORT, ids=str)
 def test_a_limit_is_found_within_a_short_sync(scenario: Scenario) -> None:
     check(scenario)
+
+
+@pytest.mark.parametrize("seed", [3, 11, 18])
+def test_the_limit_refuses_once_in_a_short_sync_whose_rows_come_in_fits(seed: int) -> None:
+    scenario = Scenario("nginx", 200, 20, 4_000, 0.92, 0.015, latency=0.02)
+    server, rng = LimitedServer(scenario, seed), random.Random(seed)
+    items = [job(f"r{n}", f"s{n}") for n in range(scenario.rows)]
+    world = simulate(items, server, max_concurrency=32, seed=seed, feed=lambda: rng.choice([0, 0, 1, 3, 5]))
+    assert server.share(world.now) >= scenario.least
 
 
 @pytest.mark.slow
