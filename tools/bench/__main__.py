@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure delivery.")
     parser.add_argument("--quick", action="store_true", help="some 4 minutes instead of 20, and more noise")
     parser.add_argument(
-        "--only", default=",".join(sorted(ALL.keys() - {"h"})), metavar="a,b,...", help="these figures only"
+        "--only", default=",".join(sorted(ALL.keys() - {"h", "i"})), metavar="a,b,...", help="these figures only"
     )
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="the file of results")
     parser.add_argument("--docs", action="store_true", help="measure nothing, put the table into docs/benchmarks.md")
