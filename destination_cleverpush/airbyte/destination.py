@@ -44,7 +44,6 @@ from destination_cleverpush.dead_letter import replay
 from destination_cleverpush.errors import Failure, config_error, system_error
 from destination_cleverpush.objects.activation import stream_settings
 from destination_cleverpush.objects.settings import AudienceMode, Settings
-from destination_cleverpush.tracking import command as tracking
 from destination_cleverpush.words import Stream, StreamId
 
 if TYPE_CHECKING:
@@ -136,9 +135,11 @@ class DestinationCleverpush(Destination):
         replay.add_arguments(
             commands.add_parser("replay", help="print stored rejected rows as Airbyte records, to be written again")
         )
-        tracking.add_arguments(
-            commands.add_parser("tracking", help="show, forget or export what change tracking remembers")
-        )
+        remembered = commands.add_parser("tracking", help="show, forget or export what change tracking remembers")
+        remembered.add_argument("action", choices=["show", "forget", "export"], help="what to do with the memory")
+        remembered.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
+        remembered.add_argument("--stream", metavar="NAME", help="the stream to forget (name or namespace.name)")
+        remembered.add_argument("--json", action="store_true", help="show as JSON lines")
         return parser.parse_args(args)
 
     def run(self, args: list[str]) -> None:
@@ -377,6 +378,8 @@ def _message(parser: LineParser, message: AirbyteMessage) -> Message | None:
 
 def _remembered(parsed: argparse.Namespace) -> Iterator[str]:
     """What the command `tracking` prints."""
+    from destination_cleverpush.tracking import command as tracking  # noqa: PLC0415
+
     config = parse_config(_read_config(parsed.config))
     return tracking.run(parsed, config.change_tracking, config.api.channel_id)
 

@@ -14,14 +14,6 @@ from destination_cleverpush.tracking.settings import Settings
 from destination_cleverpush.words import StreamId
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command `tracking`."""
-    parser.add_argument("action", choices=["show", "forget", "export"], help="what to do with the memory")
-    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as JSON")
-    parser.add_argument("--stream", metavar="NAME", help="the stream to forget (name or namespace.name)")
-    parser.add_argument("--json", action="store_true", help="show as JSON lines")
-
-
 def run(args: argparse.Namespace, settings: Settings | None, channel: str) -> Iterator[str]:
     """What the command prints, line by line.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from destination_cleverpush import DestinationCleverpush
 from destination_cleverpush.errors import Failure, FailureKind, transient_error
 from destination_cleverpush.storage.settings import LocalSettings
 from destination_cleverpush.tracking.care import (
@@ -20,7 +20,7 @@ from destination_cleverpush.tracking.care import (
     probe,
     show,
 )
-from destination_cleverpush.tracking.command import add_arguments, run
+from destination_cleverpush.tracking.command import run
 from destination_cleverpush.tracking.database import Database
 from destination_cleverpush.tracking.settings import Settings
 from destination_cleverpush.words import StreamId
@@ -89,10 +89,9 @@ def test_the_command_leaves_a_memory_of_a_newer_version_alone(
     settings: Settings, tmp_path: Path, action: list[str]
 ) -> None:
     before = make_newer(tmp_path)
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    arguments = DestinationCleverpush().parse_args(["tracking", *action, "--config", "c"])
     with pytest.raises(Failure, match=r"a newer version .* It was left as it is\. Use the version") as error:
-        list(run(parser.parse_args([*action, "--config", "c"]), settings, "c"))
+        list(run(arguments, settings, "c"))
     assert error.value.kind is FailureKind.CONFIG
     assert files(tmp_path) == before
 
