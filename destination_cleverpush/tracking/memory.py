@@ -205,7 +205,6 @@ class Memory:
                 "nothing of them is removed by itself, until they are forgotten "
                 "(destination-cleverpush tracking forget)."
             )
-            self._known[last_number] = replace(before, set_aside=True)
             before, instead_of = None, last_number
         if before is None:
             number = max(self._known, default=0) + 1
@@ -236,10 +235,9 @@ class Memory:
 
     def left_out(self) -> list[StreamId]:
         """Streams that are known and not open: not in this catalog any more. They keep what they have."""
+        here = {*self._by_number, *(population.instead_of for population in self._open.values())}
         found = {
-            known.stream: None
-            for number, known in self._known.items()
-            if not known.set_aside and number not in self._by_number
+            known.stream: None for number, known in self._known.items() if not known.set_aside and number not in here
         }
         return list(found)
 
@@ -597,6 +595,7 @@ class Memory:
         self._known[number] = population.about
         changes.about[number] = population.about.encode()
         if (other := population.instead_of) is not None:
+            self._known[other] = replace(self._known[other], set_aside=True)
             changes.about[other] = self._known[other].encode()
             population.instead_of = None
 
@@ -623,7 +622,10 @@ class Memory:
                         yield other, member, tag, entry
 
     def _same_members_may_be_in(self, number: int) -> list[int]:
-        """The other populations whose members can be the same: none that is set aside."""
+        """The other populations whose members can be the same: none that is set aside for good.
+
+        One that is to be set aside still counts: if no row of its stream comes, it is not, and may be had again.
+        """
         about = self._known[number]
         return [
             other

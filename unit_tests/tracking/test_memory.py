@@ -233,6 +233,24 @@ def test_a_changed_mapping_sets_the_members_aside(place: SamePlace) -> None:
     assert ids(world) == "abx"
 
 
+def test_members_whose_setting_aside_came_to_nothing_are_not_taken_for_unchanged(place: SamePlace) -> None:
+    """While another mapping was tried, a row of one stream removed somebody, and none of the other stream came."""
+    world = World()
+    sync(world, place, refresh(1, put("ab")), refresh(1, put("ab"), "leads"))
+    marked = refresh(2, [Row("a", does="mark")], signature="other")
+    sync(world, place, marked, refresh(2, [], "leads", signature="other"))
+    assert "a" not in ids(world)
+    sync(world, place, refresh(3, put("ab"), "leads"))
+    assert world.has["a", ""] == {"leads": b"1"}
+
+
+def test_a_stream_is_left_out_where_the_catalog_lacks_it_and_not_where_its_mapping_changed(place: SamePlace) -> None:
+    sync(World(), place, refresh(1, put("a")), refresh(1, put("a"), "leads"))
+    memory = Memory(place, TODAY, 102)
+    memory.open_stream(refresh(2, []).stream, "subscriptions", "own", "other")
+    assert memory.left_out() == [StreamId("leads")]
+
+
 def test_a_stream_of_which_nothing_came_leaves_no_trace(place: SamePlace) -> None:
     sync(World(), place, refresh(1, []))
     assert place.database.populations() == []
