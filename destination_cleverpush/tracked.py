@@ -625,12 +625,16 @@ class Tracked:
         return tracked.mirrors and tracked.stream.sync_mode == "full_refresh" and tracked.id in complete
 
     def _may_try_owed(self, complete: Collection[StreamId]) -> list[StreamId]:
-        """Streams that are not read whole, and whose marked rows others had too: perhaps they have let go since."""
+        """Streams that are not read whole, and whose marked rows others had too: perhaps they have let go since.
+
+        A stream of which no row came removes nobody: it may be a Clear job.
+        """
         memory = self._memory
         return [
             stream
             for stream, tracked in self._streams.items()
             if tracked.mirrors and not tracked.begin_marks and stream in complete and not memory.lost
+            if memory.read(stream)
             if not (memory.reading(stream).without_id or memory.reading(stream).lines_lost)
             if not memory.mixed_kinds(stream)
         ]

@@ -23,7 +23,14 @@ class Shop:
         self._number = 0
 
     def sync(
-        self, rows: Sequence[Row], *, ratio: float = 1.0, batch: int = 1_000, of_b: Sequence[Row] = (), **how: Any
+        self,
+        rows: Sequence[Row],
+        *,
+        ratio: float = 1.0,
+        batch: int = 1_000,
+        of_b: Sequence[Row] = (),
+        sync_mode: str = "full_refresh",
+        **how: Any,
     ) -> list[str]:
         """Returns the calls, such as `put a`; the last effects are in `effects`.
 
@@ -31,7 +38,7 @@ class Shop:
             of_b: rows of a second stream, where it has any.
         """
         self._number += 1
-        loads = [Load("A", rows, self._number, 100 + self._number)]
+        loads = [Load("A", rows, self._number, 100 + self._number, sync_mode)]
         loads += [Load("B", of_b, self._number, 100 + self._number)] if of_b else []
         name = self._form.get("object_type", "subscriptions")
         attempt = Wired(
@@ -132,6 +139,16 @@ def test_a_row_that_is_rejected_keeps_what_its_subscription_has_from_other_strea
     assert shop.sync(rows[:2], of_b=rejected) == []
     assert shop.sync(rows[:2], of_b=rejected) == []
     assert shop.sync(rows[:2], of_b=rows[:1]) == [f"remove c{' t' if name == 'tags' else ''}"]
+
+
+def test_who_is_still_to_be_removed_stays_while_no_row_comes() -> None:
+    shop = Shop()
+    shop.sync(put("ab"))
+    shop.world.silent = {3: False}
+    assert shop.sync(put("a")) == ["remove b"]
+    assert shop.sync([], sync_mode="incremental") == []
+    assert shop.sync([]) == []
+    assert shop.sync(put("a"), sync_mode="incremental") == ["remove b"]
 
 
 def test_a_row_without_an_id_keeps_all_who_are_absent() -> None:
