@@ -3,8 +3,8 @@
 usage: python -m tools.bench [--quick] [--only a,b,...] [--json FILE] | --docs
 
 Each figure is put into the file when it is through, in place of an older one. Needs nginx with its echo module, and
-wrk; nothing is installed. The exit code is 0 whatever the figures are. Figure h takes as long as all the others, and
-is measured where it is named.
+wrk; nothing is installed. The exit code is 0 whatever the figures are. Figures h and i take as long as all the
+others, and are measured where they are named.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESULTS = ROOT / "docs" / "benchmarks.json"
 def main() -> None:
     """Run the benchmark as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure delivery.")
-    parser.add_argument("--quick", action="store_true", help="some 4 minutes instead of 20, and more noise")
+    parser.add_argument("--quick", action="store_true", help="some 15 minutes instead of an hour, and more noise")
     parser.add_argument(
         "--only", default=",".join(sorted(ALL.keys() - {"h", "i"})), metavar="a,b,...", help="these figures only"
     )
