@@ -7,6 +7,7 @@ are resolved once, and a redirect is never followed, so that the key goes nowher
 
 from __future__ import annotations
 
+import http.client
 import queue
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ class Transport:
         self._address = settings.base_url
         self._timeout = settings.request_timeout_seconds
         self._calls = Calls()
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._headers: dict[str, str] = {
             "Authorization": settings.api_key,
             "Content-Type": "application/json",
@@ -80,11 +82,17 @@ class Transport:
         connection = self._adapter.kept_connection()
         if connection is None:
             return None
-        call = self._calls.now = Call(self._timeout)
-        request = self._request(method, path, body)
+        call = Call(self._timeout)
         try:
-            self._adapter.ask(connection, request, self._environment["proxies"])
-            return Exchange(self._calls, call, connection, self._adapter.kept, most)
+            request = self._head(connection, method, path)
+            if body is not None:
+                request += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            with suppress(BrokenPipeError, ConnectionResetError):  # there may be an answer all the same
+                connection.sock.settimeout(call.wait())
+                connection.sock.sendall(request)
+                call.sent = True
+            connection.sock.settimeout(0.0)
+            return Exchange(self._calls, call, connection, self._adapter.kept, method=method, most=most)
         except FAILURES as error:
             give_back(connection, self._adapter.kept, usable=False)
             raise no_reply(error, call) from error
@@ -92,6 +100,19 @@ class Transport:
     def close(self) -> None:
         """Close the kept connections."""
         self._adapter.close()
+
+    def _head(self, connection: Any, method: str, path: str) -> bytes:
+        """A request as it is sent but for its body and the length of that, as the connection itself writes it."""
+        head = self._heads.get((method, path))
+        if head is None:
+            self._calls.now = Call(self._timeout)
+            body = b"" if method == "POST" else None
+            head = self._adapter.head(connection, self._request(method, path, body), self._environment["proxies"])
+            if body is not None:
+                before, _, after = head.partition(b"\r\nContent-Length: 0\r\n")
+                head = before + b"\r\n" + after[:-2]
+                self._heads[method, path] = head
+        return head
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> requests.PreparedRequest:
         request = requests.PreparedRequest()
@@ -105,8 +126,8 @@ class Transport:
 class _Adapter(HTTPAdapter):
     """requests' adapter for calls to one host, where what is the same for every call is worked out once.
 
-    That is the connection pool (proxy, TLS) and the request target of each route. Cookies are not kept. Each method is
-    one that requests documents for subclasses.
+    That is the connection pool (proxy, TLS). Cookies are not kept. What is overridden, requests documents for
+    subclasses.
     """
 
     def __init__(
@@ -119,7 +140,6 @@ class _Adapter(HTTPAdapter):
         pool.ConnectionCls = bounded(pool.ConnectionCls, calls)
         self._pool = pool
         self._forwarded = pool.proxy_headers if str(request.url).startswith("http:") else {}
-        self._targets: dict[str | None, str] = {}
 
     @property
     def kept(self) -> queue.Queue[Any]:
@@ -138,18 +158,20 @@ class _Adapter(HTTPAdapter):
         give_back(connection, self.kept, usable=False)
         return None
 
-    def ask(self, connection: Any, request: requests.PreparedRequest, proxies: Any) -> None:
-        """Send a request over a kept connection, as :meth:`send` would; afterwards the connection never waits."""
-        with suppress(BrokenPipeError, ConnectionResetError):  # there may be an answer all the same: urllib3 looks, too
+    def head(self, connection: Any, request: requests.PreparedRequest, proxies: Any) -> bytes:
+        """What a kept connection would send for a request, as :meth:`send` has it; nothing is sent."""
+        wire, connection.sock = connection.sock, (sink := _Sink())
+        try:
             connection.request(
                 request.method,
                 self.request_url(request, proxies),
                 body=request.body,
                 headers={**request.headers, **self._forwarded},
-                preload_content=False,
-                decode_content=False,
             )
-        connection.sock.settimeout(0.0)
+        finally:
+            http.client.HTTPConnection.close(connection)  # it is ready for a request again
+            connection.sock = wire
+        return bytes(sink.taken)
 
     def get_connection_with_tls_context(self, *_args: Any, **_options: Any) -> Any:
         """The one pool."""
@@ -158,17 +180,24 @@ class _Adapter(HTTPAdapter):
     def cert_verify(self, *_args: Any) -> None:
         """The pool has its certificates."""
 
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """What stands in the request line: the path, or the whole URL for a proxy."""
-        if "?" in str(request.url):  # as many as there are queries
-            return super().request_url(request, proxies)
-        target = self._targets.get(request.url)
-        if target is None:
-            target = self._targets[request.url] = super().request_url(request, proxies)
-        return target
-
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Status, headers and the unread body."""
         response = requests.Response()
         response.status_code, response.headers, response.raw, response.request = resp.status, resp.headers, resp, req
         return response
+
+
+class _Sink:
+    """Takes what a connection sends, in its socket's place."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        self.taken += data
+
+    def settimeout(self, _seconds: float) -> None:
+        """It never waits."""
+
+    def close(self) -> None:
+        """There is nothing to close."""

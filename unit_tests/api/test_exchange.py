@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import io
 import socket
 import ssl
 import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_
+from hypothesis import strategies as st
 
 from destination_cleverpush.api.client import Client
-from destination_cleverpush.api.exchange import is_whole
-from destination_cleverpush.words import Answer, Operation, Verdict
+from destination_cleverpush.api.exchange import is_whole, plain
+from destination_cleverpush.words import Action, Answer, Operation, Verdict
 from unit_tests.api.calls import SYNC, TAG, begun, land, settings
 from unit_tests.api.test_deadline import ENDLESS
 from unit_tests.api.wire import Script, read_request, reset, wire
@@ -52,6 +56,64 @@ def test_the_end_of_an_answer_shows(name: str) -> None:
 @pytest.mark.parametrize("name", UNCLEAR)
 def test_the_end_of_an_answer_does_not_show(name: str) -> None:
     assert is_whole(UNCLEAR[name]) is None
+
+
+PLAIN = TAKEN.replace(b"OK", b"OK\r\nServer:nginx \r\nconnection: Keep-Alive\r\nX-A: 1\r\nx-a: \xe4")
+NOT_PLAIN = {
+    "not all": TAKEN[:-1],
+    "more than all": TAKEN + b"H",
+    "closes": TAKEN.replace(b"OK", b"OK\r\nConnection: close"),
+    "old": TAKEN.replace(b"1.1", b"1.0"),
+    "interim": UNCLEAR["interim"],
+    "folded": TAKEN.replace(b"OK", b"OK\r\nX: y\r\n z"),
+    "no colon": TAKEN.replace(b"OK", b"OK\r\nX"),
+    "no head": b"HTTP/1.1 200 OK\r\n\r\n",
+    "two lengths": TAKEN.replace(b"OK", b"OK\r\nContent-Length: 12"),
+    "status of four digits": TAKEN.replace(b"200", b"2000"),
+    "chunks and a length": CHUNKED.replace(b"OK", b"OK\r\nContent-Length: 12"),
+    "a chunk that is too short": CHUNKED.replace(b"6\r\n{", b"5\r\n{"),
+    "a chunk with an extension": CHUNKED.replace(b"6\r\n{", b"6;x=y\r\n{"),
+    "more after the last chunk": CHUNKED + CHUNKED,
+    "chunks and a blank": CHUNKED.replace(b"chunked", b"chunked "),
+    "a long head": TAKEN.replace(b"OK", b"OK\r\na: " + b"x" * 20_000),
+    "a trailer": UNCLEAR["a trailer"],
+    **{name: WHOLE[name] for name in ("length in other words", "gzip", "no content, with a length")},
+}
+
+
+class _Received(io.BytesIO):
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return self
+
+
+@settings_(max_examples=500, deadline=None)
+@given(
+    st.sampled_from([PLAIN, CHUNKED, *WHOLE.values()]),
+    st.lists(st.tuples(st.integers(0, 90), st.integers(0, 2), st.binary(max_size=2)), max_size=2),
+)
+def test_what_is_read_as_plain_is_what_http_client_reads(answer: bytes, changes: list[tuple[int, int, bytes]]) -> None:
+    for at, cut, put in changes:
+        answer = answer[:at] + put + answer[at + cut :]
+    found = plain(answer, 1 << 16)
+    assert found is not None or changes or answer not in (PLAIN, CHUNKED, TAKEN)
+    if found is not None:
+        theirs = http.client.HTTPResponse(_Received(answer), method="POST")  # type: ignore[arg-type]
+        theirs.begin()
+        assert (found.status, found.body) == (theirs.status, theirs.read().lstrip())
+        assert not theirs.will_close
+        for name in theirs.headers:
+            values = theirs.headers.get_all(name, [])
+            assert found.headers[name] == ", ".join(value.lstrip(" \t") for value in values)
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_other_forms_are_left_to_http_client(name: str) -> None:
+    assert plain(NOT_PLAIN[name], 1 << 16) is None
+
+
+def test_a_long_answer_is_left_to_http_client() -> None:
+    assert plain(TAKEN, len(TAKEN)) is not None
+    assert plain(TAKEN, len(TAKEN) - 1) is None
 
 
 def answers(first: bytes, pieces: list[bytes], pause: float = 0.0) -> Script:
@@ -162,14 +224,17 @@ def test_a_connection_that_breaks_is_told_as_such(hard: bool) -> None:
     assert (answer.verdict, answer.summary, answer.congested) == (Verdict.RETRY, "broke off the connection", False)
 
 
-def test_an_answer_counts_that_came_before_the_request_could_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said_before", [b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", b""])
+def test_an_answer_counts_that_came_before_the_request_could_be_sent(
+    said_before: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begins, refused = threading.Event(), threading.Event()
 
     def script(sock: socket.socket, _ending: threading.Event) -> None:
         read_request(sock)
         sock.sendall(TAKEN)
         assert begins.wait(10)
-        sock.sendall(b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+        sock.sendall(said_before)
         reset(sock)
         refused.set()
 
@@ -189,7 +254,10 @@ def test_an_answer_counts_that_came_before_the_request_could_be_sent(monkeypatch
         assert call is not None
         answer = call if isinstance(call, Answer) else call.look()
     assert answer is not None
-    assert (answer.verdict, answer.delay) == (Verdict.THROTTLED, 7)
+    if said_before:
+        assert (answer.verdict, answer.delay) == (Verdict.THROTTLED, 7)
+    else:
+        assert (answer.verdict, answer.local) == (Verdict.RETRY, True), "no row is judged by what was never sent"
 
 
 @pytest.mark.parametrize("size", [10, 1 << 14, 1 << 16])
@@ -296,3 +364,26 @@ def test_a_proxy_gets_the_whole_address_and_its_password(monkeypatch: pytest.Mon
         assert request.startswith(b"POST http://cleverpush.test/subscription/sync HTTP/1.1\r\n")
         assert b"Proxy-Authorization: Basic " + password in request
     assert sorted(requests[0].split(b"\r\n")) == sorted(requests[1].split(b"\r\n"))
+
+
+def test_a_call_that_is_begun_says_what_one_that_is_waited_for_says() -> None:
+    requests: list[bytes] = []
+
+    def script(sock: socket.socket, _ending: threading.Event) -> None:
+        while request := read_request(sock).strip():
+            requests.append(request)
+            sock.sendall(TAKEN)
+
+    read = Operation(Action("read", {"plain": "GET /subscription"}), {"user_id": "a b&c"})
+    with wire(script) as url:
+        client = Client(settings(url))
+        for operation in (SYNC, read):
+            client.send(operation)
+            for _ in range(2):
+                call = client.begin(operation)
+                assert call is not None
+                assert not isinstance(call, Answer)
+                assert any(land(call))
+    for waited, *others in (requests[:3], requests[3:]):
+        for begun_ in others:
+            assert sorted(begun_.split(b"\r\n")) == sorted(waited.split(b"\r\n"))
