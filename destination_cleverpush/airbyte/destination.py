@@ -42,7 +42,6 @@ from destination_cleverpush.airbyte.states import with_stats
 from destination_cleverpush.config import Config, load_spec, parse_config, unknown_keys
 from destination_cleverpush.dead_letter import replay
 from destination_cleverpush.errors import Failure, config_error, system_error
-from destination_cleverpush.objects.activation import stream_settings
 from destination_cleverpush.objects.settings import AudienceMode, Settings
 from destination_cleverpush.words import Stream, StreamId
 
@@ -315,6 +314,7 @@ def _spare_the_collector() -> None:
 
 
 def _sync(config: Config, streams: Sequence[Stream], plan: Path | None = None) -> Sync:
+    from destination_cleverpush.objects.activation import stream_settings  # noqa: PLC0415
     from destination_cleverpush.sync import Sync  # noqa: PLC0415
 
     sync = Sync(config, streams, logger, plan)
