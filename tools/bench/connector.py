@@ -12,7 +12,7 @@ from typing import Any
 
 from integration_tests.messages import catalog, stream
 from integration_tests.platform_double import CONNECTOR
-from tools.peers.work import CHANNEL, KEY, STREAM, write_airbyte_lines
+from tools.bench.work import CHANNEL, KEY, STREAM, write_airbyte_lines
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tools.bench.bare import prepare
 from tools.bench.connector import run_connector, write_files, write_rows
 from tools.bench.target import Behaviour, Request, Target, start_target, taken_per_second
 from tools.bench.tracking import Model
-from tools.peers.work import CHANNEL, KEY
+from tools.bench.work import CHANNEL, KEY
 
 IN_FLIGHT = 64
 THREADS = 32  # the default of max_concurrency
@@ -138,20 +138,20 @@ def memory(effort: Effort) -> Iterator[Figure]:
 
 
 def tracking(effort: Effort) -> Iterator[Figure]:
-    """(g) A refresh of many rows with change tracking, unchanged and with one in a hundred changed."""
+    """(g) A refresh of many rows with change tracking, none or one in a hundred changed, and one without it."""
     people = effort.many_rows
     with _workplace() as directory, start_target(Behaviour()) as target:
         model = Model(directory, people, target.url)
         still, some = model.refresh(), model.refresh(0.01)
     with _workplace() as directory, start_target(Behaviour()) as target:
-        without = Model(directory, effort.fast_rows, target.url, tracks=False).refresh()
+        without = Model(directory, people, target.url, tracks=False).refresh()
     about = f"{people / still.seconds:,.0f} rows per s, {still.peak_memory / 1e6:.0f} MB, file {model.megabytes:.0f} MB"
     yield _calls(f"refresh of {people:,} rows, none changed: calls", still.calls, 0, about)
     about = f"{people / some.seconds:,.0f} rows per s, {some.peak_memory / 1e6:.0f} MB"
     yield _calls(f"refresh of {people:,} rows, 1 % changed: calls", some.calls, people // 100, about)
-    about = f"{effort.fast_rows / without.seconds:,.0f} rows per s"
-    due = effort.fast_rows + 1  # the first person's copies are looked for
-    yield _calls(f"refresh of {effort.fast_rows:,} rows, no tracking: calls", without.calls, due, about)
+    about = f"{people / without.seconds:,.0f} rows per s, {without.peak_memory / 1e6:.0f} MB"
+    due = people + 1  # the first person's copies are looked for
+    yield _calls(f"refresh of {people:,} rows, no tracking: calls", without.calls, due, about)
 
 
 def many_in_a_directory(effort: Effort) -> Iterator[Figure]:

@@ -21,7 +21,7 @@ from destination_cleverpush.tracking.memory import Memory
 from destination_cleverpush.words import Row, Stream, StreamId
 from integration_tests.messages import catalog, record, stream
 from tools.bench.connector import peak_memory, run_command
-from tools.peers.work import CHANNEL, KEY, STREAM
+from tools.bench.work import CHANNEL, KEY, STREAM
 
 _BATCH = 5_000
 _BATCHES_IN_A_COMMIT = 40

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from integration_tests.platform_double import CONNECTOR
+from tools.bench import work
 from tools.environments import ROOT, environment
-from tools.peers import meter, work
+from tools.peers import meter
 from tools.pyairbyte import ENVIRONMENTS
 
 IN_FLIGHT = 64
@@ -227,14 +228,14 @@ def _wrk(job: Job) -> Call:
 
 
 ALL: Mapping[str, Contender] = {
-    "ours": Contender("this connector", _connector(), 32, 1_000),
-    "ours-64": Contender("this connector, 64 in flight", _connector(max_concurrency=IN_FLIGHT), IN_FLIGHT, 1_000),
+    "ours": Contender("this connector", _connector(), 32, 2_500),
+    "ours-64": Contender("this connector, 64 in flight", _connector(max_concurrency=IN_FLIGHT), IN_FLIGHT, 2_500),
     "dlt": Contender("dlt, 20 workers", _dlt(DLT_WORKERS, DLT_BATCH), DLT_WORKERS, 350),
     "dlt-64": Contender("dlt, 64 workers", _dlt(IN_FLIGHT, DLT_BATCH), IN_FLIGHT, 350),
     "dlt-row": Contender("dlt, 20 workers, batches of one", _dlt(DLT_WORKERS, 1), DLT_WORKERS, 200),
-    "drt": Contender("drt", _drt, 1, 250),
-    "plain": Contender("plain Python destination", _plain, 1, 300, 1.0),
-    "pyairbyte": Contender("PyAirbyte with this connector", _pyairbyte, 32, 500, 20.0),
+    "drt": Contender("drt", _drt, 1, 450),
+    "plain": Contender("plain Python destination", _plain, 1, 400, 1.0),
+    "pyairbyte": Contender("PyAirbyte with this connector", _pyairbyte, 32, 2_000, 20.0),
     "wrk": Contender("wrk, 64 connections", _wrk, IN_FLIGHT, 50_000, 0.0, has_rows=False),
 }
 

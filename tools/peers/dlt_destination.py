@@ -17,7 +17,7 @@ from typing import Any
 import dlt
 from dlt.sources.helpers import requests
 
-from tools.peers.work import KEY, call
+from tools.bench.work import KEY, call
 
 
 def main(url: str, file: str, batch: str) -> None:

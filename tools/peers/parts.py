@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.bench import work
 from tools.bench.target import Behaviour, start_target
 from tools.bench.tracking import Model
-from tools.peers import work
 from tools.peers.contenders import ALL, Job, run
 from tools.peers.results import Run, fill, tally, timeline
 

@@ -12,7 +12,7 @@ import sys
 
 import requests
 
-from tools.peers.work import KEY, call
+from tools.bench.work import KEY, call
 
 
 def main(url: str) -> None:

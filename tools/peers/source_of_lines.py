@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tools.peers.work import STREAM
+from tools.bench.work import STREAM
 
 
 def main(command: str) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.bench import work
 from tools.bench.target import Behaviour, Request
-from tools.peers import meter, work
+from tools.peers import meter
 from tools.peers.__main__ import RESULTS
 from tools.peers.contenders import ALL, drt_template
 from tools.peers.parts import CHANGED, PARTS, SIZES, UNTRACKED, Case
