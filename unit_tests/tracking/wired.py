@@ -78,10 +78,13 @@ class Wired(Attempt):
         self._planned += [(load, row, job) for row, job in zip(rows, jobs, strict=True)]
         self._work_off(memory, self.behind * self.batch)
 
+    def _on_their_way(self, load: Load) -> int:
+        return sum(of is load for of, _, _ in self._planned)
+
     def _work_off(self, memory: Memory, left: int) -> None:
         while len(self._planned) > left:
             load, row, job = self._planned.popleft()
-            what = "mark" if row.does == "mark" else "put"
+            what = "mark" if row.does == "mark" or self.form.get("audience_mode") == "remove" else "put"
             self._run(job, load.name, what, row.value, refused=row.does == "refused")
             if job.note.member is not None:
                 memory.settle([(job.note.member, job.note.noted)])

@@ -171,7 +171,8 @@ class Attempt:
                 rows = [row for row in load.rows if row.id > load.after]
                 for first in range(0, len(rows), self.batch):
                     self._batch(memory, load, rows[first : first + self.batch])
-                    settled, rest = rows[: first + self.batch], rows[first + self.batch :]
+                    ended = min(first + self.batch, len(rows)) - self._on_their_way(load)
+                    settled, rest = rows[:ended], rows[ended:]
                     done = [row.id for row in settled if not rest or row.id < rest[0].id]
                     self.acknowledged[load.name] = max(done, default=load.after)
             self._end(memory)
@@ -183,6 +184,10 @@ class Attempt:
     def _open(self, memory: Memory) -> None:
         for load in self.loads:
             self.notices += memory.open_stream(load.stream, self.object_name, "own", load.signature)
+
+    def _on_their_way(self, load: Load) -> int:
+        """Rows of the stream that were read, and whose turn has not come."""
+        return 0
 
     def _batch(self, memory: Memory, load: Load, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -213,7 +218,7 @@ class Attempt:
         marked = [(row, m) for row, m in jobs if id(row) in noted and row.does == "mark"]
         held = memory.held_elsewhere([(m, row.tags) for row, m in marked])
         memory.note_in_doubt([(m, row.tags) for row, m in putting])
-        memory.note_in_doubt([(m, row.tags) for row, m in marked], removing=True)
+        memory.note_in_doubt([(m, row.tags) for row, m in marked], removing=True, kept=held)
         for row, member in jobs:
             self._turn(load, row, member, held)
             memory.settle([(member, id(row) in noted)])
@@ -235,7 +240,7 @@ class Attempt:
                 before = member.begin([tag])
                 if row.does == "refused":
                     self.world.point()
-                    member.restore(before)
+                    member.restore(before, put=True)
                 else:
                     self.world.call("put", load.name, row.id, tag, row.value)
                     member.took(row.value, TODAY, load.sync, tag=tag)
