@@ -233,12 +233,13 @@ class Truth:
                     found -= pairs
                 elif row.does != "mark":
                     found |= pairs
-        if not attempt.done:
-            return
+        may_have_decided = all(_is_read(load, attempt) for load in loads)  # killed among the removals, it let go
         for load in loads:
             rows = [*continued[load.name], *attempt.read.get(load.name, [])]
-            if rows and load.name not in stay:
+            if rows and load.name not in stay and may_have_decided:
                 self.present[load.name] = _put_pairs(rows)
+            if not attempt.done:
+                continue
             others = set().union(*(self.named[other.name] for other in loads if other is not load))
             last = {(row.id, tag): row for row in rows for tag in row.tags}
             for pair, row in last.items():
@@ -249,6 +250,11 @@ class Truth:
                 elif row.does == "put":
                     told = load.name in has if mode == "add" else has.get(load.name) == row.value
                     assert told, f"forgotten: {load.name} {pair}"
+
+
+def _is_read(load: Load, attempt: Attempt) -> bool:
+    rows = [row for row in load.rows if row.id > load.after and row.does != "no id"]
+    return len(attempt.read.get(load.name, [])) == len(rows)
 
 
 def _all_stay(load: Load, mode: str, came: set[str]) -> bool:
