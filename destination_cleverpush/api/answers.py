@@ -112,7 +112,7 @@ _EPOCH_MILLIS_FROM = 1e12
 
 def _seconds(value: str | None, now: float) -> float | None:
     try:
-        seconds = float(value or "")
+        seconds = max(float(each) for each in (value or "").split(","))  # a header that came twice is one with a comma
     except ValueError:
         return None
     if not 0 <= seconds < float("inf"):

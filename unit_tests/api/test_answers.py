@@ -18,6 +18,8 @@ from unit_tests.server import said
     [
         ({}, None),
         ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "7, 9"}, 9.0),
+        ({"Retry-After": "7, soon"}, None),
         ({"Retry-After": "0"}, None),
         ({"Retry-After": "-5"}, None),
         ({"Retry-After": "soon"}, None),
@@ -25,6 +27,7 @@ from unit_tests.server import said
         ({"Retry-After": "Mon, 23 Nov 2026 10:00:30 GMT", "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 30.0),
         ({"Retry-After": "Sun, 09 Sep 2001 01:47:00 GMT"}, 20.0),
         ({"RateLimit-Reset": "12"}, 12.0),
+        ({"X-RateLimit-Reset": "12, 12"}, 12.0),
         ({"X-RateLimit-Reset": "1000000050"}, 50.0),
         ({"X-RateLimit-Reset": "1000000050000"}, 50.0),
         ({"X-RateLimit-Reset": "1795428050", "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 50.0),
