@@ -202,7 +202,7 @@ PARTS: Mapping[str, Measured] = {
     "50ms": Measured("after 50 ms", 8, _rates(0.05, *_FAST, "dlt-row", "pyairbyte")),
     "200ms": Measured("after 200 ms", 5, _rates(0.2, *_FAST)),
     "tags": Measured("tags, after 50 ms", 4, _rates(0.05, *_FAST, kind="tags")),
-    "limit": Measured(f"after 20 ms, at most {LIMIT} requests per second, Retry-After: 1", 6, _limit),
+    "limit": Measured(f"after 20 ms, at most {LIMIT} requests per second, Retry-After: 1", 9, _limit),
     "failures": Measured("after 20 ms, one request in a hundred fails with 503", 6, _failures),
     "states": Measured("at once, a state after every record", 3, _states),
     "refresh": Measured("after 20 ms, a refresh with 1 % changed rows", 3, _refresh),
