@@ -38,6 +38,7 @@ class Bounds:
     Attributes:
         most_in_flight: requests in flight.
         most_per_second: requests per second, None for no cap.
+        most_ready: calls that could be made at once.
         most_rows: rows on their way.
         most_bytes: of rows and states on their way.
         most_held: held jobs that wait, before they are let go,
@@ -48,6 +49,7 @@ class Bounds:
 
     most_in_flight: int = 32
     most_per_second: float | None = None
+    most_ready: int = 1_000
     most_rows: int = 10_000
     most_bytes: int = 32 * 1024 * 1024
     most_held: int = 5_000
@@ -170,13 +172,20 @@ class Dispatcher:
 
     @property
     def full(self) -> bool:
-        """Whether the input must wait: the rows on their way, and the bytes of rows and states, are bounded."""
-        return self._rows >= self._bounds.most_rows or self._bytes + self._checkpoints.size >= self._bounds.most_bytes
+        """Whether the input must wait: there is enough to do, or rows on their way, or bytes of rows and states."""
+        bounds = self._bounds
+        return (
+            len(self._ready) >= bounds.most_ready
+            or self._rows >= bounds.most_rows
+            or self._bytes + self._checkpoints.size >= bounds.most_bytes
+        )
 
     @property
     def has_room(self) -> bool:
         """Whether an input that had to wait may go on: a tenth is free, so that it does not go on row by row."""
-        return not self.full and self._rows <= self._bounds.most_rows * 9 // 10
+        bounds = self._bounds
+        enough = len(self._ready) > bounds.most_ready * 9 // 10 or self._rows > bounds.most_rows * 9 // 10
+        return not (enough or self.full)
 
     # --- the senders' side
 

@@ -298,6 +298,8 @@ class Engine:
             while due == 0 and len(attempts) < (1 if self._short else _MOST_AT_ONCE):
                 attempts.append(self.dispatcher.next(now))
                 due = self.dispatcher.due(now)
+            if attempts and self.dispatcher.has_room:
+                self._room.notify()
             self._wake_at = _AWAKE if due == 0 else float("inf") if due is None else now + due
             return attempts, due
 

@@ -17,6 +17,7 @@ import pytest
 
 from destination_cleverpush.delivery.dispatcher import Bounds, Dispatcher
 from destination_cleverpush.delivery.engine import Caller, Engine, Stopped
+from destination_cleverpush.delivery.limit import LimitTuning
 from destination_cleverpush.errors import Failure, transient_error
 from destination_cleverpush.words import Answer, Job, Operation, State, Underway, Verdict
 from unit_tests.delivery.simulation import TAKEN, job, state
@@ -105,14 +106,17 @@ def test_a_state_leaves_while_the_input_is_silent() -> None:
     assert list(states) == []
 
 
-def test_a_full_valve_stops_the_reading() -> None:
+@pytest.mark.parametrize(
+    ("bounds", "most"), [(Bounds(8, most_rows=50), 50), (Bounds(8, most_ready=50), LimitTuning.start + 50)]
+)
+def test_a_full_valve_stops_the_reading(bounds: Bounds, most: int) -> None:
     released, handed_over = threading.Event(), []
 
     def send(_operation: Operation) -> Answer:
         released.wait(30)
         return TAKEN
 
-    valve = Valve(send, bounds=Bounds(8, most_rows=50))
+    valve = Valve(send, bounds=bounds)
 
     def feed() -> None:
         for n in range(200):
@@ -132,8 +136,21 @@ def test_a_full_valve_stops_the_reading() -> None:
     looker.start()
     run(valve, feed)
     looker.join()
-    assert seen == [50]
+    assert 50 <= seen[0] <= most
     assert len(handed_over) == 200
+
+
+def test_reading_goes_on_where_rows_are_called_for_and_not_yet_let_go_of() -> None:
+    valve, read = Valve(lambda _: TAKEN, bounds=Bounds(8, most_ready=20)), threading.Event()
+
+    def feed() -> None:
+        for n in range(200):
+            valve.put([job(f"r{n}", f"s{n}")])
+        read.set()
+
+    valve.engine.start(feed)
+    assert read.wait(20), "it waits for rows to be released"
+    valve.engine.close()
 
 
 def test_a_failure_of_the_input_ends_the_sync_after_what_was_read_is_delivered() -> None:
