@@ -7,8 +7,9 @@ after, what CleverPush has. It holds that
   another stream of the catalog had last and has not let go by a whole pass, or who was set aside by a changed mapping;
 - each mode makes its own calls only: `upsert` and `add` remove nobody, `remove` puts nobody, and `add` puts nobody
   twice;
-- after a sync that ended well CleverPush has what each of its rows said last (`add`: has the member; `remove`: has it
-  no more, unless another stream may have it, or has put it since);
+- after a sync that ended well CleverPush has what each of its rows said last (`add`: has the member; `remove`, or a
+  marked row: has it no more, unless another stream may have it, or has put it since), but for calls that were lost
+  or refused;
 - after a few whole passes nobody is left but the rows of the models, and no call is made any more.
 """
 
@@ -95,6 +96,8 @@ def _jobs(draw: st.DrawFn, object_name: str, wired: bool) -> Job:
             "form": {"audience_mode": mode},
             "behind": draw(st.sampled_from([0, 1, 2])),
             "unsure": draw(st.sampled_from([""] * 5 + ["a", "ab"])),
+            "lost": draw(st.sampled_from([""] * 5 + ["a", "bc"])),
+            "refuses": draw(st.sampled_from([""] * 5 + ["a", "c"])),
         }
     return Job(
         client=draw(st.sampled_from(["platform", "platform resumes", "platform resumes", "pyairbyte", "pipe"])),
@@ -183,7 +186,7 @@ class Truth:
             for what, name, id_, tag in made:
                 if what == "remove":  # rightly, as was seen: it may be called again until the memory knows of its end
                     self.present[name].discard((id_, tag))
-            self._learn(attempt, loads, continued, stay, job.mode)
+            self._learn(attempt, loads, continued, stay, job)
             came.update(attempt.read)
             after.update(attempt.acknowledged)
             for name in job.models:
@@ -218,8 +221,10 @@ class Truth:
         loads: list[Load],
         continued: dict[str, list[Row]],
         stay: set[str],
-        mode: str = "mirror",
+        job: Job | None = None,
     ) -> None:
+        mode, how = (job.mode, job.how) if job else ("mirror", {})
+        lost = how.get("lost", "") + how.get("refuses", "")
         known = {load.name: set(self.named[load.name]) for load in loads}
         for load in loads:
             rows = [*continued[load.name], *attempt.read.get(load.name, [])]
@@ -244,7 +249,11 @@ class Truth:
             last = {(row.id, tag): row for row in rows for tag in row.tags}
             for pair, row in last.items():
                 has = self.world.has.get(pair, {})
-                if mode == "remove":  # what another stream has put since it was removed costs no call
+                if row.id in lost:
+                    continue
+                if mode == "remove" or (
+                    mode == "mirror" and row.does == "mark"
+                ):  # what another stream has put since it was removed costs no call
                     kept = load.name in has or (has and pair not in known[load.name])
                     assert row.does not in ("put", "mark") or not kept or pair in others, f"kept: {load.name} {pair}"
                 elif row.does == "put":

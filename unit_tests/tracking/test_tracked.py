@@ -100,6 +100,17 @@ def test_a_marked_row_is_removed_once() -> None:
     assert shop.sync(put("ab")) == ["put a"]
 
 
+@pytest.mark.parametrize("how", [{"refuses": "a"}, {"lost": "a"}])
+@pytest.mark.parametrize(("gone", "call"), [([Row("a", does="mark")], "mark a"), ([], "remove a")])
+def test_a_removal_that_came_to_nothing_is_tried_again(how: dict[str, Any], gone: list[Row], call: str) -> None:
+    shop = Shop()
+    shop.sync(put("ab"))
+    rows = [*gone, Row("b")]
+    assert shop.sync(rows, **how) == []
+    assert shop.sync(rows) == [call]
+    assert shop.sync(rows) == []
+
+
 def test_the_marked_row_that_would_pass_the_share_is_not_sent() -> None:
     shop = Shop()
     people = [f"{n:03}" for n in range(200)]

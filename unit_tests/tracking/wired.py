@@ -31,12 +31,16 @@ class Wired(Attempt):
         effects: what became of the rows, in words.
         behind: so many batches are planned before the first one's turn comes.
         unsure: IDs whose calls take effect and are given up without an answer; the sync goes on.
+        lost: the same, but without effect.
+        refuses: IDs whose calls CleverPush refuses.
     """
 
     form: dict[str, Any] = field(default_factory=dict)
     today: int = TODAY
     behind: int = 0
     unsure: str = ""
+    lost: str = ""
+    refuses: str = ""
     _planned: deque[tuple[Load, Row, Job]] = field(default_factory=deque)
     effects: list[str] = field(default_factory=list)
 
@@ -116,12 +120,15 @@ class Wired(Attempt):
             pass
 
     def _call(self, operation: Operation, stream: str, what: str, value: bytes, *, refused: bool) -> Answer:
-        if refused:
+        payload = operation.payload
+        if refused or payload["subscriptionId"] in self.refuses:
             self.world.point()
             return _REFUSED
         if operation.action.name == "remove_tag" and what == "put":
             what = "mark"  # a tag that the row does not list
-        payload = operation.payload
+        if payload["subscriptionId"] in self.lost:
+            self.world.point()
+            return _UNSURE
         self.world.call(what, stream, payload["subscriptionId"], payload.get("tagId", ""), value)
         return _UNSURE if payload["subscriptionId"] in self.unsure else Answer(Verdict.DELIVERED, status=200)
 
