@@ -226,39 +226,44 @@ class Truth:
         mode, how = (job.mode, job.how) if job else ("mirror", {})
         lost = how.get("lost", "") + how.get("refuses", "")
         known = {load.name: set(self.named[load.name]) for load in loads}
-        for load in loads:
-            rows = [*continued[load.name], *attempt.read.get(load.name, [])]
-            found = self.present[load.name]
+        rows_of = {load.name: [*continued[load.name], *attempt.read.get(load.name, [])] for load in loads}
+        for name, rows in rows_of.items():
+            found = self.present[name]
             for row in rows:
                 pairs = {(row.id, tag) for tag in row.tags}
-                self.named[load.name] |= pairs
+                self.named[name] |= pairs
                 for aside in self.aside.values():
                     aside.difference_update(pairs)
-                if mode == "remove" or (mode == "mirror" and row.does == "mark"):
+                if _removes(row, mode):
                     found -= pairs
-                elif row.does != "mark":
+                elif row.does != "mark" and not _is_undone(row, attempt, name):
                     found |= pairs
         may_have_decided = all(_is_read(load, attempt) for load in loads)  # killed among the removals, it let go
-        for load in loads:
-            rows = [*continued[load.name], *attempt.read.get(load.name, [])]
-            if rows and load.name not in stay and may_have_decided:
-                self.present[load.name] = _put_pairs(rows)
+        for name, rows in rows_of.items():
+            if rows and name not in stay and may_have_decided:
+                self.present[name] = _put_pairs(rows)
             if not attempt.done:
                 continue
-            others = set().union(*(self.named[other.name] for other in loads if other is not load))
-            last = {(row.id, tag): row for row in rows for tag in row.tags}
+            others = set().union(*(self.named[other] for other in rows_of if other != name))
+            last = {(row.id, tag): row for row in rows for tag in row.tags if row.id not in lost}
             for pair, row in last.items():
                 has = self.world.has.get(pair, {})
-                if row.id in lost:
-                    continue
-                if mode == "remove" or (
-                    mode == "mirror" and row.does == "mark"
-                ):  # what another stream has put since it was removed costs no call
-                    kept = load.name in has or (has and pair not in known[load.name])
-                    assert row.does not in ("put", "mark") or not kept or pair in others, f"kept: {load.name} {pair}"
+                if _removes(row, mode):
+                    # What another stream has put since it was removed costs no call.
+                    kept = name in has or (has and pair not in known[name])
+                    assert row.does not in ("put", "mark") or not kept or pair in others, f"kept: {name} {pair}"
                 elif row.does == "put":
-                    told = load.name in has if mode == "add" else has.get(load.name) == row.value
-                    assert told, f"forgotten: {load.name} {pair}"
+                    told = name in has if mode == "add" else has.get(name) == row.value
+                    assert told, f"forgotten: {name} {pair}"
+
+
+def _is_undone(row: Row, attempt: Attempt, name: str) -> bool:
+    """Whether nothing was called for it, and the source was not told that it was taken: it says it again, or not."""
+    return row.does == "invalid" and not attempt.done and row.id > attempt.acknowledged.get(name, "")
+
+
+def _removes(row: Row, mode: str) -> bool:
+    return mode == "remove" or (mode == "mirror" and row.does == "mark")
 
 
 def _is_read(load: Load, attempt: Attempt) -> bool:
