@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 from destination_cleverpush.api.channel import read_channel
@@ -56,6 +57,9 @@ from destination_cleverpush.words import (
     StreamId,
     Underway,
 )
+
+_PUT_AT_ONCE = 16
+"""Jobs and states that are handed to delivery at once."""
 
 Input = Row | State | Complete | PassedOver
 """What the input consists of."""
@@ -320,18 +324,20 @@ class Sync:
                     elif self._tracked is not None:
                         self._tracked.passed_over()
             finally:
-                self._engine.put(self._planned(items))
+                planned = self._planned(items)
+                while piece := list(islice(planned, _PUT_AT_ONCE)):
+                    self._engine.put(piece)
         for plan in self._plans.values():
             plan.end()
         if self._tracked is not None:
             self._remove_absent(self._tracked)
 
-    def _planned(self, items: Sequence[Row | State]) -> list[Job | State]:
+    def _planned(self, items: Sequence[Row | State]) -> Iterator[Job | State]:
         """The rows as jobs, in the order in which they came among the states."""
-        if self._tracked is None:
-            return [self._plans[item.stream].job(item) if isinstance(item, Row) else item for item in items]
-        jobs = iter(self._tracked.jobs([item for item in items if isinstance(item, Row)]))
-        return [next(jobs) if isinstance(item, Row) else item for item in items]
+        rows = (item for item in items if isinstance(item, Row))
+        tracked = self._tracked
+        jobs = (self._plans[row.stream].job(row) for row in rows) if tracked is None else iter(tracked.jobs(list(rows)))
+        return (next(jobs) if isinstance(item, Row) else item for item in items)
 
     def _remove_absent(self, tracked: Tracked) -> None:
         """Last of all, and only where nothing else fails the sync."""

@@ -31,6 +31,9 @@ from destination_cleverpush.words import Answer, DueState, Job, Operation, Pulse
 _MOST_AT_ONCE = 8
 """Calls that are made before answers are looked for, lest a server that asks to wait is heard late."""
 
+_GIVING_WAY_SECONDS = 0.0001
+"""How long the input rests after it handed something over while answers are awaited."""
+
 _AWAKE = float("-inf")
 
 
@@ -106,6 +109,9 @@ class Engine:
     def put(self, items: Sequence[Job | State]) -> None:
         """Hand jobs and states over in order; waits while too much is on its way.
 
+        Where calls only wait for answers it rests a moment afterwards: who works on takes Python's lock from the
+        courier, for 5 ms each time that an answer comes. So little is to be handed over at once.
+
         Raises:
             Stopped: the sync has failed or is closing.
         """
@@ -127,6 +133,9 @@ class Engine:
                 self._changed()  # also where a row that was added has failed the sync
             if self.dispatcher.has_news:
                 self._bell()
+            answers_awaited = self.dispatcher.at_limit
+        if answers_awaited:
+            time.sleep(_GIVING_WAY_SECONDS)
 
     def drain(self) -> None:
         """Wait until all that was put is settled and released; for the feed, before it goes on with what follows.
