@@ -45,7 +45,8 @@ class PaceTuning:
         probe, steepness: how far the rate goes beyond it; the longer, the faster, with this power.
         quick_per_delay: the unit of time of that growth, in pauses of the server.
         hold_per_delay: how long a first estimate is held, in pauses of the server: a probe that fails costs one.
-        doubted_hold_per_delay: the same where but one request was refused, which may be chance, or few were taken.
+        doubted_hold_per_delay: the same where but one request was refused, which may be chance, or few were taken,
+        doubted_hold_seconds: and at least so long where pauses are short.
         sure_after: fewer requests than this are few, and an estimate from them is held as much shorter.
         longer_when_confirmed: how many times longer an estimate is held that a probe has confirmed,
         longest_hold_per_delay: up to so many pauses.
@@ -55,7 +56,7 @@ class PaceTuning:
 
     burst_seconds: float = 0.1
     overcounted: float = 0.3
-    silent_intervals: float = 2.0
+    silent_intervals: float = 3.0
     longest_memory: int = 4
     period_seconds: float = 1.0
     phases: int = 100
@@ -70,8 +71,9 @@ class PaceTuning:
     steepness: int = 5
     quick_per_delay: float = 0.8
     hold_per_delay: float = 30.0
-    doubted_hold_per_delay: float = 8.0
-    sure_after: int = 32
+    doubted_hold_per_delay: float = 24.0
+    doubted_hold_seconds: float = 8.0
+    sure_after: int = 24
     longer_when_confirmed: float = 5.0
     longest_hold_per_delay: float = 60.0
     confirmed_within: float = 0.15
@@ -83,20 +85,23 @@ class PaceTuning:
 class _Refusal:
     """One that was not read yet: when its request started, since when was measured, until when all pause.
 
-    Of the requests that started later, before anybody knew: the first that was taken, and all that were refused.
+    And which of the requests that started later, before anybody knew, were taken and which refused.
     """
 
     started: float
     since: float
     until: float
     delay: float
-    taken_later: float = float("inf")
+    taken_later: list[float] = field(default_factory=list)
     refused_later: list[float] = field(default_factory=list)
 
     @property
     def silence(self) -> float:
-        """For how many seconds, as far as was seen, nothing was taken."""
-        return max((at for at in self.refused_later if at < self.taken_later), default=self.started) - self.started
+        """For how many seconds, as far as was seen, all were refused; one may have overtaken others on its way."""
+        refused = sorted([self.started, *self.refused_later])
+        bounds = [bisect_left(refused, at) for at in sorted(self.taken_later)]
+        runs = [refused[early:late] for early, late in pairwise([0, *bounds, len(refused)])]
+        return max(run[-1] - run[0] for run in runs if run)
 
 
 class Pace:
@@ -130,7 +135,7 @@ class Pace:
     def taken(self, started: float) -> None:
         """The server took a request that started then."""
         if self._refusal is not None and started > self._refusal.started:
-            self._refusal.taken_later = min(self._refusal.taken_later, started)
+            self._refusal.taken_later.append(started)
         self._taken.append(started)
         while self._taken[0] < started - self._tuning.meter_seconds:
             self._taken.popleft()
@@ -187,8 +192,8 @@ class Pace:
         self._quick = tuning.quick_per_delay * delay
         if not self._confirms(found):
             clear = count >= tuning.sure_after and (bool(refusal.refused_later) or self._silences > 0)
-            hold = tuning.hold_per_delay if clear else tuning.doubted_hold_per_delay
-            self._hold = hold * delay * min(1.0, count / tuning.sure_after)
+            doubted = max(tuning.doubted_hold_seconds, tuning.doubted_hold_per_delay * min(refusal.delay, delay))
+            self._hold = (tuning.hold_per_delay * delay if clear else doubted) * min(1.0, count / tuning.sure_after)
         elif refusal.started > self._probe_at or self._silences:
             self._hold = min(self._hold * tuning.longer_when_confirmed, tuning.longest_hold_per_delay * delay)
         else:

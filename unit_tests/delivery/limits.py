@@ -52,7 +52,7 @@ SHORT = (
     *(
         Scenario(kind, 200, 20, 4_000, 0.92, 0.015, latency=latency, most_in_flight=ceiling)
         for kind in ("bucket", "nginx")
-        for latency, ceiling in ((0.02, 16), (0.02, 32), (0.05, 32), (0.05, 64))
+        for latency, ceiling in ((0.01, 32), (0.02, 16), (0.02, 32), (0.05, 32), (0.05, 64))
     ),
     *(Scenario("counter", 200, 0, 4_000, 0.92, 0.015, latency=0.02, phase=phase) for phase in (0.0, 0.3, 0.6)),
     *(Scenario("counter", 200, 0, 4_000, 0.92, 0.015, latency=0.05, phase=phase) for phase in (0.0, 0.2)),
