@@ -101,22 +101,14 @@ def test_a_request_that_overtook_others_does_not_hide_a_counters_silence() -> No
     assert pace.rate(now + 1.0) == pytest.approx(100, rel=0.02)  # as a bucket: 200
 
 
-def test_an_estimate_that_was_far_too_low_is_corrected_within_a_minute() -> None:
+@pytest.mark.parametrize(("until", "within"), [(4.0, 40.0), (3.3, 20.0)])
+def test_an_estimate_that_was_far_too_low_is_corrected_sooner_after_short_pauses(until: float, within: float) -> None:
     pace = Pace()
     run(pace, 0.0, 3.0, 1000.0)
-    pace.refused(3.0, 3.0, 4.0)
-    pace.paused(4.0)
-    found, _ = run(pace, 4.0, 1000.0, 800.0)
-    assert found < 40.0
-
-
-def test_where_pauses_are_short_an_estimate_that_was_far_too_low_is_corrected_within_seconds() -> None:
-    pace = Pace()
-    run(pace, 0.0, 3.0, 1000.0)
-    pace.refused(3.0, 3.0, 3.3)
-    pace.paused(3.3)
-    found, _ = run(pace, 3.3, 1000.0, 800.0)
-    assert found < 20.0
+    pace.refused(3.0, 3.0, until)
+    pace.paused(until)
+    found, _ = run(pace, until, 1000.0, 800.0)
+    assert found < within
 
 
 def test_an_estimate_that_is_confirmed_is_tested_again_ever_more_seldom() -> None:
