@@ -60,7 +60,7 @@ class Model:
             "unmapped_fields": "send",
             "advanced": {"base_url": url, "progress_interval_seconds": 0},
         }
-        self._generation = 1
+        self._generation, self._news, self._every = 1, 0, 1
         self.fill_seconds = self.megabytes = 0.0
         if tracks:
             memory = directory / "memory"
@@ -75,13 +75,14 @@ class Model:
             self.megabytes = (size if storage else sum(each.stat().st_size for each in memory.iterdir())) / 1e6
 
     def refresh(self, changed: float = 0.0) -> Refresh:
-        """Read the model whole once more; so large a share of the rows has changed."""
+        """Read the model whole once more; so large a share of the rows, each time the same ones, has changed."""
         self._generation += 1
-        every = round(1 / changed) if changed else 0
+        if changed:
+            self._news, self._every = self._generation, round(1 / changed)
         rows, config, configured = (self._directory / name for name in ("rows", "config.json", "catalog.json"))
         with rows.open("w") as lines:
             for person in range(self._people):
-                news = self._generation if every and person % every == 0 else 0
+                news = self._news if person % self._every == 0 else 0
                 lines.write(json.dumps(record(_row(person, news), STREAM)) + "\n")
             lines.write(json.dumps({"type": "TRACE", "trace": _COMPLETE}) + "\n")
         config.write_text(json.dumps(self._form))

@@ -72,13 +72,19 @@ class Case:
 
 def in_rounds(cases: Sequence[Case], effort: Effort, *, timelines: bool = False) -> Iterator[Run]:
     """All cases in turn, over and over: so whatever else the machine does falls on all of them."""
-    began = time.monotonic()
     seconds = fill([case.need for case in cases], effort.seconds / effort.rounds)
+    for number in _numbers(effort):
+        for case, share in zip(cases, seconds, strict=True):
+            yield measure(case, case.rows_in(share), number, with_timeline=timelines and number == 0)
+
+
+def _numbers(effort: Effort) -> Iterator[int]:
+    """The numbers of the rounds that there is time for."""
+    began = time.monotonic()
     for number in range(effort.rounds):
         if number and (time.monotonic() - began) * (number + 1) / number > effort.seconds * _OVERTIME:
             return
-        for case, share in zip(cases, seconds, strict=True):
-            yield measure(case, case.rows_in(share), number, with_timeline=timelines and number == 0)
+        yield number
 
 
 def measure(case: Case, rows: int, number: int = 0, *, with_timeline: bool = False) -> Run:
@@ -139,25 +145,26 @@ def _states(effort: Effort) -> Iterator[Run]:
 
 def _refresh(effort: Effort) -> Iterator[Run]:
     """A model of the same size with and without change tracking, and a sync of the others, who know of no change."""
-    behaviour = Behaviour(latency=0.02, reads_bodies=True)
-    people = Case("ours", behaviour, rows=100_000).rows_in(effort.seconds * _REFRESHES_SHARE)
-    with _place() as directory, start_target(behaviour) as target:
-        model = Model(directory, people, target.url)
-        yield _refreshed(model, people, UNCHANGED, 0.0)
-        yield _refreshed(model, people, CHANGED, 0.01)
-    with _place() as directory, start_target(behaviour) as target:
-        yield _refreshed(Model(directory, people, target.url, tracks=False), people, UNTRACKED, 0.01)
-    for name in ("dlt", "drt", "plain"):
-        case = Case(name, behaviour, name=UNTRACKED)
-        yield measure(case, case.rows_in(effort.seconds / 10))
+    behaviour, seconds = Behaviour(latency=0.02, reads_bodies=True), effort.seconds / effort.rounds
+    people = Case("ours", behaviour, rows=100_000).rows_in(seconds * _REFRESHES_SHARE)
+    others = [Case(name, behaviour, name=UNTRACKED) for name in ("dlt", "drt", "plain")]
+    with _place() as tracked, _place() as untracked, start_target(behaviour) as target:
+        known = Model(tracked, people, target.url)
+        unknown = Model(untracked, people, target.url, tracks=False)
+        for number in _numbers(effort):
+            yield _refreshed(known, people, UNCHANGED, 0.0, number)
+            yield _refreshed(known, people, CHANGED, 0.01, number)
+            yield _refreshed(unknown, people, UNTRACKED, 0.01, number)
+            for case in others:
+                yield measure(case, case.rows_in(seconds / 10), number)
 
 
-def _refreshed(model: Model, people: int, case: str, changed: float) -> Run:
+def _refreshed(model: Model, people: int, case: str, changed: float, number: int) -> Run:
     found = model.refresh(changed)
     return Run(
         contender="ours",
         case=case,
-        number=0,
+        number=number,
         rows=people,
         rate=round(people / found.seconds, 2),
         taken=found.calls,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.environments import ROOT, environment
-from tools.peers.results import BUCKET_SECONDS, Part, median, read, spread
+from tools.peers.results import BUCKET_SECONDS, Part, calls_per_thousand, median, read, spread
 
 REQUIREMENT = "matplotlib==3.11.2"
 RESULTS = ROOT / "docs" / "benchmarks-peers.json"
@@ -125,7 +125,7 @@ def draw_refresh(parts: Parts, plt: Any) -> Any:
     bars: dict[str, tuple[float, str]] = {}
     for name in part.contenders():
         for case in dict.fromkeys(run.case for run in part.of(name)):
-            calls = median(part.of(name, case), lambda run: 1000 * (run.taken + run.refused + run.failed) / run.rows)
+            calls = median(part.of(name, case), calls_per_thousand)
             bars[f"{STYLES[name][3]}, {case}"] = calls, STYLES[name][0]
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(bars) + 0.8))
     drawn = axes.barh(list(bars), [calls for calls, _ in bars.values()], color=[colour for _, colour in bars.values()])

@@ -8,7 +8,7 @@ from pathlib import Path
 from tools.bench.page import put_between
 from tools.peers.contenders import ALL
 from tools.peers.parts import CHANGED, EACH, END, LIMIT, PARTS, UNCHANGED, UNTRACKED
-from tools.peers.results import Part, Run, Spread, labels, median, ratios, spread
+from tools.peers.results import Part, Run, Spread, calls_per_thousand, labels, median, ratios, spread
 
 BEGIN = "<!-- by `make pictures`, from benchmarks-peers.json -->"
 FINISH = "<!-- so far by `make pictures` -->"
@@ -107,9 +107,10 @@ def _refresh(part: Part) -> Iterator[list[str]]:
     yield ["A refresh", "Rows", "Calls per 1,000 rows", "Rows per second"]
     for name in part.contenders():
         for case in (UNCHANGED, CHANGED, UNTRACKED):
-            for run in part.of(name, case):
-                calls = 1000 * (run.taken + run.refused + run.failed) / run.rows
-                yield [f"{ALL[name].label}, {case}", f"{run.rows:,}", f"{calls:,.0f}", f"{run.rate:,.0f}"]
+            if runs := part.of(name, case):
+                calls = median(runs, calls_per_thousand)
+                rates = _spread(spread([run.rate for run in runs]), 0)
+                yield [f"{ALL[name].label}, {case}", _rows(runs), f"{calls:,.0f}", rates]
 
 
 def _growth(part: Part) -> Iterator[list[str]]:
