@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tools.bench.figures import ALL, FULL, QUICK, Figure
-from tools.bench.results import conditions, keep, put_into, told
+from tools.bench.results import conditions, judged, keep, put_into, told
 from tools.bench.target import MissingTool, find_tools
 from tools.environments import ROOT
 
@@ -50,9 +50,9 @@ def main() -> None:
 
 
 def _line(figure: Figure) -> str:
-    verdict = "reached" if figure.reached else "MISSED"
+    goal, verdict = judged(figure.goal, figure.reached, missed="MISSED")
     value = told(figure.value, figure.goal)
-    return f"({figure.name}) {figure.what:<76} {value:>9}  goal {figure.goal:<9} {verdict:<8} {figure.measured}"
+    return f"({figure.name}) {figure.what:<76} {value:>9}  {goal:<10} {verdict:<8} {figure.measured}"
 
 
 if __name__ == "__main__":

@@ -235,9 +235,10 @@ def server_limits(effort: Effort) -> Iterator[Figure]:
             what = f"limit {LIMIT}/s, {kind}, {rows:,} rows"
             reached = [taken_per_second(requests) / LIMIT for requests in of_kind]
             share, refused = statistics.median(reached), max(map(_refused, of_kind))
-            figures = f"{share * LIMIT:.1f} of {LIMIT} per s; {min(reached):.1%} to {max(reached):.1%} in {times}"
+            figures = f"{share * LIMIT:.1f} of {LIMIT} per s"
+            figures += f"; {min(reached):.1%} to {max(reached):.1%} in {times}" if times > 1 else ""
             yield Figure("e", f"{what}: reached", share, f">= {least:.0%}", share >= least, figures)
-            counts = f"the most of {times}"
+            counts = f"the most of {times}" if times > 1 else ""
             yield Figure("e", f"{what}: refused", refused, f"<= {most:.1%}", refused <= most, counts)
             yield _pauses(f"{what}: requests before the 1 s of a 429", of_kind, 1.0)
 

@@ -54,13 +54,17 @@ def told(value: float, goal: str) -> str:
     return f"{value:.1f} {unit}" if unit in ("MB", "s", "ms") else f"{value:,.0f} {unit}"
 
 
+def judged(goal: str, reached: bool, *, missed: str) -> tuple[str, str]:
+    """The goal and whether it is reached; two empty texts where a figure is only told."""
+    return ("", "") if goal.startswith("told") else (goal, "reached" if reached else missed)
+
+
 def _table(found: dict[str, Any]) -> Iterator[str]:
     yield "| | Figure | Measured | Goal | | |"
     yield "|---|---|---|---|---|---|"
     for of in found.values():
         for each in of["figures"]:
-            verdict = "" if each["goal"].startswith("told") else "reached" if each["reached"] else "**missed**"
-            goal = "" if each["goal"].startswith("told") else each["goal"]
+            goal, verdict = judged(each["goal"], each["reached"], missed="**missed**")
             value = told(each["value"], each["goal"])
             yield f"| {each['name']} | {each['what']} | {value} | {goal} | {verdict} | {each['measured']} |"
     yield ""
