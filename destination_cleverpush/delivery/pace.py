@@ -83,25 +83,35 @@ class PaceTuning:
 
 @dataclass
 class _Refusal:
-    """One that was not read yet: when its request started, since when was measured, until when all pause.
+    """One that was not read yet: when its request started and was answered, and until when all pause.
 
-    And which of the requests that started later, before anybody knew, were taken and which refused.
+    And since when was measured, and which of the requests that started later, before anybody knew, were taken (when
+    they started), and which refused (when they started and were answered).
     """
 
     started: float
+    answered: float
     since: float
     until: float
     delay: float
     taken_later: list[float] = field(default_factory=list)
-    refused_later: list[float] = field(default_factory=list)
+    refused_later: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def silence(self) -> float:
-        """For how many seconds, as far as was seen, all were refused; one may have overtaken others on its way."""
-        refused = sorted([self.started, *self.refused_later])
-        bounds = [bisect_left(refused, at) for at in sorted(self.taken_later)]
+        """For how many seconds, as far as was seen, all were refused; one may have overtaken others on its way.
+
+        Requests that wait for each other on their way arrive together, so their answers come together, too: what lies
+        between starts says something only if it lies between answers as well.
+        """
+        refused = sorted([(self.started, self.answered), *self.refused_later])
+        bounds = [bisect_left(refused, (at,)) for at in sorted(self.taken_later)]
         runs = [refused[early:late] for early, late in pairwise([0, *bounds, len(refused)])]
-        return max(run[-1] - run[0] for run in runs if run)
+        return max(min(_span([at for at, _ in run]), _span([at for _, at in run])) for run in runs if run)
+
+
+def _span(times: list[float]) -> float:
+    return max(times) - min(times)
 
 
 class Pace:
@@ -149,12 +159,12 @@ class Pace:
     def refused(self, started: float, now: float, until: float) -> None:
         """The server refused a request that it could have taken if the estimate were right, and pauses until then."""
         if self._since is not None:
-            self._refusal = _Refusal(started, self._since, until, until - now)
+            self._refusal = _Refusal(started, now, self._since, until, until - now)
 
-    def refused_too(self, started: float) -> None:
+    def refused_too(self, started: float, now: float) -> None:
         """The server refused a request that was in flight when it refused another."""
         if self._refusal is not None:
-            self._refusal.refused_later.append(started)
+            self._refusal.refused_later.append((started, now))
 
     def rate(self, now: float) -> float | None:
         """Requests per second that may start at this moment, or None while nothing is known."""

@@ -79,7 +79,7 @@ class Throttle:
         if new:
             self._pace.refused(started, now, now + delay)
         else:
-            self._pace.refused_too(started)
+            self._pace.refused_too(started, now)
         if delay:
             self.pause(now, delay)
             self._refused_until = self._paused_until
