@@ -87,9 +87,9 @@ def test_a_counter_is_told_by_its_silence_and_its_rate_by_where_the_counts_agree
     pytest.fail("it was not found out after three refusals")
 
 
-def refused_at_100(pace: Pace, answers: Callable[[float], float]) -> float:
+def refused_at_100(answers: Callable[[float], float]) -> float:
     """The rate that is read when the 100 of a second were taken in 0.4 s, one overtook, and 18 more were refused."""
-    now = 0.0
+    pace, now = Pace(), 0.0
     for n in range(100):
         now = n / 250
         pace.started(now)
@@ -103,12 +103,12 @@ def refused_at_100(pace: Pace, answers: Callable[[float], float]) -> float:
 
 
 def test_a_request_that_overtook_others_does_not_hide_a_counters_silence() -> None:
-    assert refused_at_100(Pace(), lambda started: started + 0.02) == pytest.approx(100, rel=0.02)  # as a bucket: 200
+    assert refused_at_100(lambda started: started + 0.02) == pytest.approx(100, rel=0.02)  # as a bucket: 200
 
 
 def test_requests_that_waited_for_each_other_on_their_way_are_no_counters_silence() -> None:
     """They arrive together, when a bucket has filled a little; the requests that emptied it started before them."""
-    assert refused_at_100(Pace(), lambda _: 0.5) == pytest.approx(200, rel=0.05)
+    assert refused_at_100(lambda _: 0.5) == pytest.approx(200, rel=0.05)
 
 
 @pytest.mark.parametrize(("until", "within"), [(4.0, 40.0), (3.3, 20.0)])
