@@ -13,7 +13,7 @@ import requests
 
 from integration_tests.conftest import Calls
 from integration_tests.messages import Message, Row, catalog, record, records, stream, stream_state
-from integration_tests.platform_double import assert_absent, run_write
+from integration_tests.platform_double import ConnectorProcess, assert_absent, run_write
 from integration_tests.simulator.process import Simulator
 
 GOOD = {"subscription_id": "u0", "email": "ada@example.com"}
@@ -100,8 +100,12 @@ def test_many_refused_rows_are_summed_up(simulator: Simulator) -> None:
 
 
 def test_the_first_refused_row_can_fail_the_sync(simulator: Simulator) -> None:
-    messages = with_states(GOOD, REFUSED["unknown_topic"], GOOD)
-    result = run_write(simulator.connector_config(on_rejected="fail"), catalog(), messages)
+    first, its_state, *others = with_states(GOOD, REFUSED["unknown_topic"], GOOD)
+    with ConnectorProcess(simulator.connector_config(on_rejected="fail"), catalog()) as process:
+        process.send(first, its_state)
+        process.expect_state()  # what is not on its way yet when the sync ends is left to the next one
+        process.send(*others)
+        result = process.finish()
     assert (result.exit_code, result.error["failure_type"]) == (1, "config_error")
     assert "stream 'users', row 2, subscription_id 'u5', unknown_topic: " in result.error["message"]
     assert result.counts == [(1, 0)]  # the refused row stays before the last state, and comes again
